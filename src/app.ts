@@ -1,0 +1,50 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import type pg from 'pg'
+import type { Config } from './config.ts'
+import { body } from './plugins/body.ts'
+import { database } from './plugins/database.ts'
+import { errors, refuse, refuseConnection } from './plugins/errors.ts'
+import { collectMethods, refuseOtherMethods } from './plugins/methods.ts'
+import { openapi } from './plugins/openapi.ts'
+import { readiness } from './plugins/readiness.ts'
+import { validation } from './plugins/validation.ts'
+import { loggerOptions } from './plugins/logging.ts'
+import { routes } from './routes/index.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Taken from the caller's credential, never from the path; until there are keys everybody is in ''. */
+    namespace: string
+  }
+}
+
+/** The whole service but its port: plugins in order, then routes. */
+export async function buildApp(
+  config: Config,
+  connection: pg.ClientConfig,
+): Promise<FastifyInstance> {
+  const app = Fastify({
+    logger: loggerOptions(config),
+    bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
+    requestTimeout: 30_000,
+    http: { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 },
+    keepAliveTimeout: 75_000,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false },
+    frameworkErrors: refuse,
+    clientErrorHandler: refuseConnection,
+  })
+  const methodsOf = collectMethods(app)
+  app.decorateRequest('namespace', '')
+
+  await app.register(errors)
+  await app.register(validation)
+  await app.register(body, { config })
+  await app.register(database, { config, connection })
+  await app.register(readiness, { config })
+  await app.register(openapi)
+  await app.register(routes)
+  refuseOtherMethods(app, methodsOf)
+  return app
+}

@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+import { Command } from 'commander'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { readConfig, settings, shown } from './config.ts'
+import { StartFailure } from './start-failure.ts'
+
+const { version, description } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { version: string; description: string }
+
+/** The command line: argv to one call each. What a command needs is loaded when it runs. */
+const program = new Command('rollcall')
+  .description(description)
+  .version(version, '--version')
+  .addHelpText('after', () => `\nSettings, all from the environment:\n${settingsTable()}`)
+
+program
+  .command('serve', { isDefault: true })
+  .description('serve the API; without DATABASE_URL on a Postgres of its own')
+  .action(async () => (await import('./main.ts')).serve(readConfig()))
+
+program
+  .command('migrate')
+  .description('bring the schema of DATABASE_URL up to date')
+  .action(async () => (await import('./main.ts')).migrateOnly(readConfig()))
+
+program
+  .command('openapi')
+  .description('print the OpenAPI document')
+  .option('--check', 'exit 1 when openapi/openapi.json is not this document')
+  .option('--write', 'write openapi/openapi.json')
+  .action(async (options: { check?: true; write?: true }) => {
+    process.exitCode = await (await import('./openapi-file.ts')).openapiFile(options)
+  })
+
+program
+  .command('health')
+  .description('ask a running service whether it is ready; for HEALTHCHECK')
+  .action(async () => {
+    const { HOST, PORT } = readConfig()
+    const host = HOST === '0.0.0.0' || HOST === '::' ? 'localhost' : HOST
+    const reply = await fetch(`http://${host}:${PORT}/readyz`, {
+      signal: AbortSignal.timeout(5000),
+    })
+    process.stdout.write(`${await reply.text()}\n`)
+    process.exitCode = reply.ok ? 0 : 1
+  })
+
+program
+  .command('demo')
+  .description('checksum a folder with four workers, of which one is killed and one is paused')
+  .argument(
+    '[folder]',
+    'what to checksum',
+    fileURLToPath(new URL('../node_modules', import.meta.url)),
+  )
+  .action(async (folder: string) => {
+    const { HOST, PORT } = readConfig()
+    const { demo } = await import('./demo/demo.ts')
+    process.exitCode = await demo(folder, {
+      url: `http://${HOST}:${PORT}`,
+      cli: fileURLToPath(import.meta.url),
+    })
+  })
+
+program
+  .command('config')
+  .description('print the settings in force, secrets hidden')
+  .action(() => {
+    const inForce = Object.entries(shown(readConfig()))
+    process.stdout.write(inForce.map(([name, value]) => `${name}=${String(value)}\n`).join(''))
+  })
+
+function settingsTable(): string {
+  return settings()
+    .map(({ name, fallback, bounds, description: sentence }) => {
+      const facts = [fallback && `default ${fallback}`, bounds].filter(Boolean).join(', ')
+      return `  ${name.padEnd(36)}${facts && `(${facts}) `}${sentence}`
+    })
+    .join('\n')
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  const known = error instanceof StartFailure
+  process.stderr.write(`${known ? error.message : ((error as Error).stack ?? String(error))}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,155 @@
+import { closest, distance } from 'fastest-levenshtein'
+import { z } from 'zod'
+import { StartFailure } from './start-failure.ts'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+/** Digits only: an environment variable is text, and "" or "1e3" or " 5" is not a number here. */
+function integer(minimum: number, maximum: number) {
+  return z
+    .string()
+    .regex(/^\d+$/, 'a whole number in digits')
+    .transform(Number)
+    .pipe(z.int().min(minimum).max(maximum))
+}
+
+const flag = z.enum(['true', 'false']).transform(word => word === 'true')
+
+/** The whole configuration. Its names, defaults, bounds and sentences are what `--help` and the README print. */
+export const Config = z.object({
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'a URL that begins with postgres://')
+    .optional()
+    .describe('Postgres 15 or newer; without it the service starts its own Postgres 18.'),
+  HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all.'),
+  PORT: integer(0, 65_535).default(8080).describe('Port to listen on; 0 picks a free one.'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('The least level that is logged.'),
+  ROLLCALL_DATA_DIR: z
+    .string()
+    .default('.rollcall')
+    .describe('Folder of the embedded Postgres; not used with DATABASE_URL.'),
+  ROLLCALL_MIGRATE_ON_START: flag
+    .default(true)
+    .describe('Whether serve brings the schema up to date; otherwise run rollcall migrate.'),
+  ROLLCALL_ALLOW_UNSAFE_DURABILITY: flag
+    .default(false)
+    .describe('Whether to be ready on a database that may lose acknowledged writes.'),
+  ROLLCALL_PREPARED_STATEMENTS: flag
+    .default(true)
+    .describe(
+      'Named prepared statements; false behind a transaction pooler that cannot track them.',
+    ),
+  ROLLCALL_POOL_SIZE: integer(1, 500).default(10).describe('Connections to Postgres.'),
+  ROLLCALL_POOL_WAIT_SECONDS: integer(1, 60)
+    .default(2)
+    .describe('How long a request waits for a connection before 503 overloaded.'),
+  ROLLCALL_STATEMENT_TIMEOUT_SECONDS: integer(1, 3600)
+    .default(5)
+    .describe('How long one statement may run.'),
+  ROLLCALL_LOCK_TIMEOUT_SECONDS: integer(1, 3600)
+    .default(2)
+    .describe('How long one statement waits for a row that somebody else has locked.'),
+  ROLLCALL_DRAIN_SECONDS: integer(0, 600)
+    .default(0)
+    .describe('How long /readyz is red after SIGTERM before requests are refused.'),
+  ROLLCALL_SHUTDOWN_SECONDS: integer(1, 600)
+    .default(10)
+    .describe('How long requests in flight may take after that before the process ends.'),
+  ROLLCALL_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
+    .default(MiB)
+    .describe('Largest request body.'),
+  ROLLCALL_BULK_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
+    .default(16 * MiB)
+    .describe('Largest request body on the bulk routes.'),
+  ROLLCALL_RESULT_LIMIT_BYTES: integer(1, 64 * MiB)
+    .default(256 * KiB)
+    .describe('Largest result of one batch, as JSON text.'),
+  ROLLCALL_ERROR_LIMIT_BYTES: integer(1, 64 * MiB)
+    .default(16 * KiB)
+    .describe('Largest error of one batch, as JSON text.'),
+  ROLLCALL_JSON_DEPTH_LIMIT: integer(1, 1000)
+    .default(100)
+    .describe('Deepest nesting of a request body.'),
+  ROLLCALL_TOTAL_LIMIT: integer(1, 10_000_000)
+    .default(1_000_000)
+    .describe('Most batches of one barrier.'),
+})
+
+export type Config = z.output<typeof Config>
+
+/** Reads the environment, the only place that does. Throws one sentence per wrong variable. */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  // An empty variable is one that is not set, as compose files and CI systems write it.
+  const given = Object.fromEntries(
+    Object.keys(Config.shape).flatMap(name =>
+      environment[name] ? [[name, environment[name]]] : [],
+    ),
+  )
+  const parsed = Config.safeParse(given)
+  if (parsed.success) return parsed.data
+  throw new StartFailure(
+    parsed.error.issues
+      .map(({ path: [name = ''], message }) => {
+        const value = secret(String(name)) ? 'its value' : JSON.stringify(environment[String(name)])
+        return `${String(name)} is ${value}, but the rule is: ${message}.`
+      })
+      .join('\n'),
+  )
+}
+
+/** A sentence for each ROLLCALL_ variable that nothing reads, with the nearest name that something does. */
+export function unknownVariables(environment: NodeJS.ProcessEnv = process.env): string[] {
+  const known = Object.keys(Config.shape)
+  return Object.keys(environment)
+    .filter(name => name.startsWith('ROLLCALL_') && !known.includes(name))
+    .map(name => {
+      const nearest = closest(name, known)
+      const hint = distance(name, nearest) <= name.length / 3 ? ` Did you mean ${nearest}?` : ''
+      return `Nothing reads ${name}.${hint}`
+    })
+}
+
+export interface Setting {
+  name: string
+  description: string
+  fallback: string
+  bounds: string
+}
+
+/** One row per variable, for `--help` and the README. */
+export function settings(): Setting[] {
+  const { properties = {} } = z.toJSONSchema(Config, { io: 'output' })
+  return Object.entries(properties).map(([name, property]) => {
+    const {
+      description = '',
+      default: fallback,
+      minimum,
+      maximum,
+    } = property as z.core.JSONSchema.Schema
+    return {
+      name,
+      description,
+      fallback: fallback === undefined ? '' : String(fallback as string | number | boolean),
+      bounds: maximum === undefined ? '' : `${minimum} to ${maximum}`,
+    }
+  })
+}
+
+/** The configuration in force, fit to be shown: no password leaves it. */
+export function shown(config: Config): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(config).map(([name, value]) => [
+      name,
+      secret(name) ? String(value).replace(/\/\/[^@/]*@/, '//***@') : value,
+    ]),
+  )
+}
+
+function secret(name: string): boolean {
+  return name === 'DATABASE_URL'
+}

@@ -1,0 +1,160 @@
+import { stringify } from '../json.ts'
+import { Refusal } from '../refusals.ts'
+import { DatabaseRefusal } from './fault.ts'
+import { type Database, execute, type Statement } from './statement.ts'
+
+const MOST_ASKS = 1_000
+const MOST_BYTES = 4 * 1024 * 1024
+/** What may wait in one lane before callers are turned away: some seconds of work at the slowest rate measured. */
+const MOST_WAITING = 20_000
+
+interface Answer {
+  outcome: string
+}
+
+/** The asks of one request: they share a run, whatever else is in it. */
+interface Call<Row> {
+  asks: readonly object[]
+  text: string
+  key: string
+  answer: (rows: Row[]) => void
+  refuse: (error: unknown) => void
+}
+
+export type Run<Row> = <const Asks extends readonly object[]>(
+  asks: Asks,
+) => Promise<{ [Each in keyof Asks]: Row }>
+
+/**
+ * Lets concurrent requests share runs of one statement. When no run is in flight the first call goes at once, alone; those
+ * that arrive meanwhile go together in the next. The run in flight is the timer, so an idle service adds no latency.
+ *
+ * A statement that locks barriers takes `keyOf`, the execution of an ask. Its common runs pass over a barrier that is locked:
+ * those calls answer `again` and wait for it in a lane of that execution's own, so that a barrier never waits for itself and
+ * never stalls strangers. At most half of the pool waits in such lanes.
+ */
+export function coalesce<Row extends Answer>(
+  database: Database,
+  sql: Statement,
+  keyOf?: (ask: object) => string,
+): Run<Row> {
+  const common = new Lane<Row>(calls => runOf(calls, false))
+  const lanes = new Map<string, Lane<Row>>()
+  const waiters = new Slots(Math.max(1, Math.floor((database.pool.options.max ?? 10) / 2)))
+
+  async function runOf(arrived: Call<Row>[], waits: boolean): Promise<void> {
+    // An execution got its own lane while these waited in the common one.
+    const calls = waits ? arrived : arrived.filter(call => !lanes.get(call.key)?.push(call))
+    if (calls.length === 0) return
+    const values = [`[${calls.map(call => call.text).join(',')}]`, ...(keyOf ? [waits] : [])]
+    let rows: Row[]
+    try {
+      rows = await execute<Row>(database, sql, values)
+    } catch (error) {
+      // One bad ask spoils a run; alone it spoils only itself. A barrier that stayed locked is nobody's bad ask.
+      const alone = error instanceof DatabaseRefusal && error.alone
+      if (calls.length === 1 || !alone || (waits && error.code === 'overloaded')) {
+        return calls.forEach(call => call.refuse(error))
+      }
+      await Promise.all(calls.map(call => runOf([call], waits)))
+      return
+    }
+    let first = 0
+    for (const call of calls) {
+      const answers = rows.slice(first, (first += call.asks.length))
+      if (answers.some(({ outcome }) => outcome === 'again')) laneOf(call.key).push(call)
+      else call.answer(answers)
+    }
+  }
+
+  function laneOf(key: string): Lane<Row> {
+    const known = lanes.get(key)
+    if (known) return known
+    const lane = new Lane<Row>(
+      calls => waiters.hold(() => runOf(calls, true)),
+      () => lanes.delete(key),
+    )
+    lanes.set(key, lane)
+    return lane
+  }
+
+  return asks =>
+    new Promise((resolve, reject) => {
+      const key = keyOf && asks[0] ? keyOf(asks[0]) : ''
+      const call: Call<Row> = {
+        asks,
+        text: stringify(asks).slice(1, -1),
+        key,
+        answer: resolve as (rows: Row[]) => void,
+        refuse: reject,
+      }
+      if (!(lanes.get(key) ?? common).push(call)) {
+        reject(new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } }))
+      }
+    })
+}
+
+/** One run at a time; what arrives meanwhile makes the next. */
+class Lane<Row> {
+  readonly #run: (calls: Call<Row>[]) => Promise<void>
+  readonly #onEmpty: () => void
+  #waiting: Call<Row>[] = []
+  #running = false
+
+  constructor(run: (calls: Call<Row>[]) => Promise<void>, onEmpty: () => void = () => undefined) {
+    this.#run = run
+    this.#onEmpty = onEmpty
+  }
+
+  /** Whether there was room. */
+  push(call: Call<Row>): boolean {
+    if (this.#waiting.length >= MOST_WAITING) return false
+    this.#waiting.push(call)
+    if (!this.#running) void this.#drain()
+    return true
+  }
+
+  async #drain(): Promise<void> {
+    this.#running = true
+    while (this.#waiting.length > 0) {
+      // oxlint-disable-next-line no-await-in-loop -- one run at a time is what a lane is
+      await this.#run(this.#take())
+    }
+    this.#running = false
+    this.#onEmpty()
+  }
+
+  #take(): Call<Row>[] {
+    let asks = 0
+    let bytes = 0
+    const end = this.#waiting.findIndex(call => {
+      asks += call.asks.length
+      bytes += call.text.length
+      return asks > MOST_ASKS || bytes > MOST_BYTES
+    })
+    // A single call above the cut runs alone.
+    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : Math.max(1, end))
+  }
+}
+
+/** Lets `most` holders in at once. */
+class Slots {
+  #free: number
+  readonly #queue: (() => void)[] = []
+
+  constructor(most: number) {
+    this.#free = most
+  }
+
+  async hold(work: () => Promise<void>): Promise<void> {
+    if (this.#free === 0) await new Promise<void>(enter => this.#queue.push(enter))
+    else this.#free -= 1
+    try {
+      await work()
+    } finally {
+      const next = this.#queue.shift()
+      if (next) next()
+      else this.#free += 1
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import pg from 'pg'
+import type { Config } from '../config.ts'
+import { RawJson } from '../json.ts'
+
+const JSON_OID = 114
+const INT8_OID = 20
+
+/** How values of Postgres reach the service: json as its text, bigint as a number (ours stay below 2^53). */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid === JSON_OID) return (text: string) => new RawJson(text)
+    if (oid === INT8_OID) return Number
+    return format === 'binary'
+      ? pg.types.getTypeParser(oid, format)
+      : pg.types.getTypeParser(oid, 'text')
+  }) as pg.CustomTypesConfig['getTypeParser'],
+}
+
+/**
+ * What every connection of the service is made with.
+ *
+ * The settings are sent by SET on connect and not as start-up parameters, which PgBouncer refuses. `query_timeout` is the
+ * client's own, for a server that does not even time out: it drops the connection.
+ */
+export function poolOptions(config: Config, connection: pg.ClientConfig): pg.PoolConfig {
+  const statementSeconds = config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS
+  return {
+    ...connection,
+    types,
+    max: config.ROLLCALL_POOL_SIZE,
+    connectionTimeoutMillis: config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
+    query_timeout: (statementSeconds + 2) * 1000,
+    keepAlive: true,
+    application_name: 'rollcall',
+    onConnect: client => client.query(sessionSettings(config)).then(() => undefined),
+  }
+}
+
+/**
+ * `enable_seqscan` off: the statements look rows up by key, but a plan that was cached while a table was empty would
+ * read it whole ever after. `jit` off: compiling costs more than any statement here.
+ */
+function sessionSettings(config: Config): string {
+  return [
+    `statement_timeout = '${config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS}s'`,
+    `lock_timeout = '${config.ROLLCALL_LOCK_TIMEOUT_SECONDS}s'`,
+    `idle_in_transaction_session_timeout = '${config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS}s'`,
+    `default_transaction_isolation = 'read committed'`,
+    `client_connection_check_interval = '2s'`,
+    `enable_seqscan = off`,
+    `jit = off`,
+  ]
+    .map(setting => `set ${setting};`)
+    .join(' ')
+}

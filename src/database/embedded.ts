@@ -1,0 +1,118 @@
+import { setTimeout as rest } from 'node:timers/promises'
+import { Client, DatabaseError } from 'pg'
+import { urlOf } from './embedded/address.ts'
+import { type DataFolder, openDataFolder } from './embedded/folder.ts'
+import { bringUp, connect, type Origin, type ServerOptions, shutDown } from './embedded/server.ts'
+
+export interface Embedded {
+  /** Reaches the database `rollcall`, in the form of `DATABASE_URL`. */
+  url: string
+  /** Absolute; for root not always the folder asked for (see embedded/folder.ts). */
+  dataDir: string
+  version: string
+  /**
+   * created: the folder was empty. started: the server had been stopped. recovered: it had been
+   * killed. adopted: it was running, started by another service or by one that was killed.
+   */
+  origin: Origin
+  /** For after all own connections are closed. A server that others use is left running. */
+  stop(): Promise<void>
+}
+
+const DATABASE = 'rollcall'
+
+/** pg ends the connections of a pool without waiting for the server to notice. */
+const LEAVING_FOR_MS = 1_000
+
+const POLL_MS = 25
+const REVIVE_EVERY_MS = 1_000
+
+/**
+ * Starts a real, durable Postgres in `dataDir`, or adopts the one that runs there. It outlives a
+ * kill of this process. As long as this process lives it brings a server that died up again, since
+ * nobody else would.
+ */
+export async function startEmbedded(
+  options: ServerOptions & { dataDir: string },
+): Promise<Embedded> {
+  const folder = await openDataFolder(options.dataDir)
+  const { client, origin } = await bringUp(folder, options)
+  await createDatabase(client)
+  const { rows } = await client.query<{ server_version: string }>('show server_version')
+  return {
+    url: await urlOf(folder, DATABASE),
+    dataDir: folder.root,
+    version: rows[0]?.server_version ?? '',
+    origin,
+    stop: keepUp(client, folder, options),
+  }
+}
+
+/** Two services may do this at once, and a server may have been killed between initdb and this. */
+async function createDatabase(client: Client): Promise<void> {
+  const { rowCount } = await client.query('select from pg_database where datname = $1', [DATABASE])
+  if (rowCount !== 0) return
+  await client.query(`create database ${DATABASE}`).catch((error: unknown) => {
+    const isThereNow = error instanceof DatabaseError && /^(?:42P04|23505)$/.test(error.code ?? '')
+    if (!isThereNow) throw error
+  })
+}
+
+/**
+ * Holds one connection: while it is open no other service stops the server, and when it breaks the
+ * server is started again. Returns the way to stop both.
+ */
+function keepUp(first: Client, folder: DataFolder, options: ServerOptions) {
+  const { onProgress = () => undefined } = options
+  const stopping = new AbortController()
+  let presence = first
+  let revival = Promise.resolve()
+
+  const watch = (client: Client) => {
+    presence = client
+    client.once('end', () => {
+      if (!stopping.signal.aborted) revival = revive()
+    })
+  }
+
+  const revive = async (): Promise<void> => {
+    onProgress('Postgres went away; it is started again.')
+    while (!stopping.signal.aborted) {
+      try {
+        const { client } = await bringUp(folder, options)
+        return watch(client)
+      } catch (error) {
+        onProgress(error instanceof Error ? error.message : String(error))
+        await rest(REVIVE_EVERY_MS, undefined, stopping).catch(() => undefined)
+      }
+    }
+  }
+
+  watch(first)
+  return async () => {
+    stopping.abort()
+    await revival
+    await presence.end()
+    if (await isUnused(folder)) await shutDown(folder, options)
+    else onProgress('Postgres keeps running, because others are connected to it.')
+  }
+}
+
+/** Says of itself that it leaves, so that two services that stop at once do not wait for each other. */
+async function isUnused(folder: DataFolder): Promise<boolean> {
+  const leaver = await connect(folder, 'rollcall leaving')
+  if (!(leaver instanceof Client)) return true
+  const deadline = Date.now() + LEAVING_FOR_MS
+  try {
+    for (;;) {
+      const { rowCount } = await leaver.query(
+        `select from pg_stat_activity
+        where backend_type = 'client backend' and application_name <> 'rollcall leaving'`,
+      )
+      if (rowCount === 0 || Date.now() > deadline) return rowCount === 0
+      await rest(POLL_MS)
+    }
+  } finally {
+    await leaver.end()
+  }
+}

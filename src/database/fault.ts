@@ -1,0 +1,84 @@
+import pg from 'pg'
+import { type Effect, Refusal, type RefusalCode } from '../refusals.ts'
+
+/**
+ * What a failed statement means. `repeat`: the same statement with the same nonces may be sent again. `alone`: one ask may
+ * have spoilt the run of the others.
+ */
+export interface Fault {
+  code: RefusalCode
+  effect: Effect
+  repeat: boolean
+  alone: boolean
+}
+
+const deadlockOrSerialization = {
+  code: 'overloaded',
+  effect: 'none',
+  repeat: true,
+  alone: true,
+} as const
+const tooSlow = { code: 'overloaded', effect: 'none', repeat: false, alone: true } as const
+const noRoom = { code: 'overloaded', effect: 'none', repeat: false, alone: false } as const
+const unavailable = {
+  code: 'database_unavailable',
+  effect: 'none',
+  repeat: true,
+  alone: false,
+} as const
+const noSchema = { code: 'not_ready', effect: 'none', repeat: false, alone: false } as const
+const defect = { code: 'internal_error', effect: 'none', repeat: false, alone: true } as const
+/** The connection broke while the statement was with the server: it may have been committed. */
+const unknown = {
+  code: 'database_unavailable',
+  effect: 'unknown',
+  repeat: true,
+  alone: false,
+} as const
+/** The server never answered: it may still be at it, so a repeat would only wait as long again. */
+const silent = { ...unknown, repeat: false } as const
+
+/** By SQLSTATE, whole or its class of two letters (PostgreSQL manual, appendix A). */
+const bySqlState: Readonly<Record<string, Fault>> = {
+  '40001': deadlockOrSerialization,
+  '40P01': deadlockOrSerialization,
+  '55P03': tooSlow,
+  '57014': tooSlow,
+  '53300': noRoom,
+  '53': unavailable,
+  '25006': unavailable,
+  '57P03': unavailable,
+  '57': unknown,
+  '08': unknown,
+  '58': unknown,
+  '3F000': noSchema,
+  '42P01': noSchema,
+  '42703': noSchema,
+  '42883': noSchema,
+}
+
+/** An error of a statement that was sent. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof pg.DatabaseError && error.code !== undefined) {
+    return bySqlState[error.code] ?? bySqlState[error.code.slice(0, 2)] ?? defect
+  }
+  return error instanceof Error && error.message === 'Query read timeout' ? silent : unknown
+}
+
+/** An error of getting a connection: nothing was sent. */
+export function connectFaultOf(error: unknown): Fault {
+  if (error instanceof Error && error.message.startsWith('timeout exceeded')) return noRoom
+  return unavailable
+}
+
+/** The refusal that a fault ends in, with how long to stay away. */
+export class DatabaseRefusal extends Refusal {
+  /** Whether one ask may have spoilt the run of the others. */
+  readonly alone: boolean
+
+  constructor(fault: Fault, cause: unknown) {
+    const headers = fault.code === 'internal_error' ? {} : { 'retry-after': '1' }
+    super(fault.code, { effect: fault.effect }, { headers, cause })
+    this.alone = fault.alone
+  }
+}

@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import type pg from 'pg'
+import { stringify } from '../json.ts'
+import { connectFaultOf, DatabaseRefusal, type Fault, faultOf } from './fault.ts'
+
+/** A statement of a `.sql` file, named by its content so that a prepared one is never an older one. */
+export interface Statement {
+  name: string
+  text: string
+}
+
+/** Reads the statement `file` that lies beside the module `beside` (its `import.meta.url`). */
+export function statement(file: string, beside: string): Statement {
+  const text = readFileSync(new URL(file, beside), 'utf8')
+  return { name: createHash('sha256').update(text).digest('hex').slice(0, 32), text }
+}
+
+export interface Database {
+  pool: pg.Pool
+  /** Whether statements are prepared by name. */
+  prepared: boolean
+}
+
+const ATTEMPTS = 4
+
+/**
+ * Runs a statement and returns its rows, without their nulls: an SQL NULL is an absent member, and where null is an answer
+ * the statement says so in JSON.
+ *
+ * After a deadlock or a lost connection the same statement is sent again with the same values. That is safe because every
+ * write bears the nonce of its ask: a repeat of what was committed answers as the first time (design: rules of sharing).
+ * Pass `once` for a statement without one.
+ */
+export async function execute<Row>(
+  { pool, prepared }: Database,
+  { name, text }: Statement,
+  values: unknown[],
+  { once = false } = {},
+): Promise<Row[]> {
+  const query = prepared ? { name, text, values } : { text, values }
+  let doubt: Fault | undefined
+  for (let attempt = 1; ; attempt += 1) {
+    const { rows, fault, cause } = await attemptOf<Row>(pool, query)
+    if (rows) return rows
+    if (fault.effect === 'unknown') doubt = fault
+    if (!fault.repeat || attempt === ATTEMPTS || (once && doubt)) {
+      throw new DatabaseRefusal(doubt ? { ...fault, effect: 'unknown' } : fault, cause)
+    }
+    // Full jitter, so that two runs that met in a deadlock do not meet again.
+    await pause(Math.random() * 50 * 2 ** attempt)
+  }
+}
+
+/** One JSON array of asks in, one row per ask out, in order. */
+export async function ask<Row>(
+  database: Database,
+  sql: Statement,
+  asks: readonly object[],
+  options?: { once: boolean },
+): Promise<Row[]> {
+  return execute<Row>(database, sql, [stringify(asks)], options)
+}
+
+type Attempt<Row> =
+  { rows: Row[]; fault?: never; cause?: never } | { rows?: never; fault: Fault; cause: unknown }
+
+async function attemptOf<Row>(pool: pg.Pool, query: pg.QueryConfig): Promise<Attempt<Row>> {
+  let client: pg.PoolClient
+  try {
+    client = await pool.connect()
+  } catch (cause) {
+    return { fault: connectFaultOf(cause), cause }
+  }
+  let warning: Error | undefined
+  const onNotice = (notice: { code?: string | undefined; message?: string | undefined }) => {
+    // A cancelled wait for a synchronous standby ends as success with this warning, and may be lost in a failover.
+    if (notice.code === '01000') warning = new Error(notice.message)
+  }
+  client.on('notice', onNotice)
+  try {
+    const { rows } = await client.query<Record<string, unknown>>(query)
+    if (warning) throw warning
+    client.release()
+    return { rows: rows.map(present) as Row[] }
+  } catch (cause) {
+    const fault = faultOf(cause)
+    client.release(fault.effect === 'unknown' || fault.code === 'database_unavailable')
+    return { fault, cause }
+  } finally {
+    client.off('notice', onNotice)
+  }
+}
+
+function present(row: Record<string, unknown>): Record<string, unknown> {
+  const kept: Record<string, unknown> = {}
+  for (const name in row) if (row[name] !== null) kept[name] = row[name]
+  return kept
+}

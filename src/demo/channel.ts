@@ -1,0 +1,36 @@
+import type { Delivery, Message } from './queue.ts'
+
+/** What the producer says to the demo, which plays the queue. */
+export type FromProducer =
+  { type: 'enqueued'; generation: number; batches: number } | { type: 'publish'; message: Message }
+
+export type ToWorker = ({ type: 'delivery' } & Delivery<Message>) | { type: 'continue' }
+
+/** What a worker does with the queue, and tells of what it was answered. */
+export type FromWorker =
+  | { type: 'ready' }
+  | { type: 'claim'; batch_index: number; claimed: boolean; settled: boolean; attempt: number }
+  | { type: 'halfway'; batch_index: number }
+  | { type: 'heartbeat' }
+  | { type: 'decrement'; batch_index: number; outcome: string; settled: boolean }
+  | { type: 'acknowledge'; delivery: number }
+  | { type: 'give_back'; delivery: number; after_seconds: number }
+
+/** From the producer or a worker, processes of their own, to the demo that started them. */
+export function send(message: FromProducer | FromWorker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (process.send === undefined) reject(new Error('This process is started by the demo.'))
+    else process.send(message, undefined, undefined, error => (error ? reject(error) : resolve()))
+  })
+}
+
+/** Ctrl-C reaches every process of the terminal; the demo takes it and ends its own, which also end without it. */
+export function liveWithTheDemo(): void {
+  process.on('SIGINT', () => undefined)
+  process.once('disconnect', () => process.exit())
+}
+
+export function fail(error: unknown): never {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+}

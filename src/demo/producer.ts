@@ -1,0 +1,22 @@
+import { fail, liveWithTheDemo, send } from './channel.ts'
+import { inBatches, listFiles } from './checksum.ts'
+import { Rollcall } from './rollcall.ts'
+
+/** The barrier first: a worker must never meet a message whose barrier is not there yet. */
+async function produce(url: string, execution_id: string, folder: string): Promise<void> {
+  const batches = inBatches(await listFiles(folder))
+  const content = { total: batches.length, metadata: { folder } }
+  const { generation } = await new Rollcall(url).enqueue(execution_id, content)
+  await send({ type: 'enqueued', generation, batches: batches.length })
+
+  const published = batches.map((files, batch_index) => {
+    const message = { execution_id, generation, batch_index, folder, files }
+    return send({ type: 'publish', message })
+  })
+  await Promise.all(published)
+  process.disconnect()
+}
+
+const [url = '', execution_id = '', folder = ''] = process.argv.slice(2)
+liveWithTheDemo()
+await produce(url, execution_id, folder).catch(fail)

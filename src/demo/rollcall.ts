@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as rest } from 'node:timers/promises'
+import * as z from 'zod'
+import { DemoFailure } from './failure.ts'
+
+/** How long a service that does not answer is asked again before the demo gives up. */
+const PATIENCE_MS = 60_000
+const REST_MS = 250
+const REPLY_MS = 10_000
+const WAIT_SECONDS = 20
+
+const Enqueued = z.object({ generation: z.int() })
+
+const Claimed = z.object({
+  outcome: z.string(),
+  claimed: z.boolean(),
+  settled: z.boolean(),
+  token: z.string().optional(),
+  attempt: z.int().optional(),
+  retry_after_seconds: z.number().optional(),
+})
+
+const Decremented = z.object({ outcome: z.string(), settled: z.boolean() })
+
+const Refused = z.object({
+  code: z.string(),
+  detail: z.string().optional(),
+  /** The status of the batch when it is recorded, else that of HTTP. */
+  status: z.union([z.string(), z.int()]).optional(),
+  settled: z.boolean().optional(),
+})
+
+const Barrier = z.object({ state: z.string(), reason: z.string().nullish() })
+
+const Page = z.object({
+  data: z.array(z.object({ batch_index: z.int(), state: z.string(), result: z.unknown() })),
+  next_cursor: z.string().nullable(),
+})
+
+type Claim = z.infer<typeof Claimed>
+type Decrement = z.infer<typeof Decremented>
+export type Barrier = z.infer<typeof Barrier>
+export type RecordedBatch = z.infer<typeof Page>['data'][number]
+
+interface Ask {
+  method: 'GET' | 'POST'
+  path: string
+  body?: object
+  key?: string
+  replyMs?: number
+}
+
+interface Reply {
+  status: number
+  body: unknown
+}
+
+interface Batch {
+  execution_id: string
+  generation: number
+  batch_index: number
+}
+
+/** The calls a producer and its workers make. One whose reply was lost is made again as it was: each may be. */
+export class Rollcall {
+  readonly #url: string
+  readonly #signal: AbortSignal | undefined
+
+  constructor(url: string, signal?: AbortSignal) {
+    this.#url = url.replace(/\/+$/, '')
+    this.#signal = signal
+  }
+
+  async enqueue(execution_id: string, content: object): Promise<z.infer<typeof Enqueued>> {
+    const path = `${executionPath(execution_id)}/barrier/enqueue`
+    const reply = await this.#ask({ method: 'POST', path, body: content, key: randomUUID() })
+    return read(Enqueued, reply)
+  }
+
+  async claim(batch: Batch, body: { lease_seconds: number; owner: string }): Promise<Claim> {
+    const { execution_id, generation, batch_index } = batch
+    const path = `${executionPath(execution_id)}/batches/${batch_index}/claim`
+    const key = randomUUID()
+    const reply = await this.#ask({ method: 'POST', path, body: { ...body, generation }, key })
+    return read(Claimed, reply)
+  }
+
+  /** One attempt only, as the next heartbeat is its repetition. */
+  async heartbeat({ execution_id, batch_index }: Batch, token: string): Promise<boolean> {
+    const path = `${executionPath(execution_id)}/batches/${batch_index}/heartbeat`
+    const reply = await this.#attempt({ method: 'POST', path, body: { token } })
+    return reply?.status === 200
+  }
+
+  async decrement(batch: Batch, body: { token: string; result: object }): Promise<Decrement> {
+    const { execution_id, ...member } = batch
+    const path = `${executionPath(execution_id)}/barrier/decrement`
+    const reply = await this.#ask({ method: 'POST', path, body: { ...member, ...body } })
+    if (reply.status !== 409) return read(Decremented, reply)
+    const refused = Refused.parse(reply.body)
+    return { outcome: refused.code, settled: refused.settled ?? isSettled(refused) }
+  }
+
+  /** The barrier as soon as it is no longer open. */
+  async closed(execution_id: string, generation: number): Promise<Barrier> {
+    const query = `generation=${generation}&wait_seconds=${WAIT_SECONDS}`
+    const path = `${executionPath(execution_id)}/barrier?${query}`
+    const replyMs = REPLY_MS + WAIT_SECONDS * 1_000
+    const barrier = read(Barrier, await this.#ask({ method: 'GET', path, replyMs }))
+    return barrier.state === 'open' ? this.closed(execution_id, generation) : barrier
+  }
+
+  /** The batches in index order, page by page until there is no next one. */
+  async *batches(
+    execution_id: string,
+    generation: number,
+    cursor?: string,
+  ): AsyncGenerator<RecordedBatch> {
+    const query = new URLSearchParams({ generation: String(generation), limit: '1000' })
+    if (cursor !== undefined) query.set('cursor', cursor)
+    const path = `${executionPath(execution_id)}/batches?${query.toString()}`
+    const page = read(Page, await this.#ask({ method: 'GET', path }))
+    yield* page.data
+    if (page.next_cursor !== null) yield* this.batches(execution_id, generation, page.next_cursor)
+  }
+
+  async #ask(ask: Ask, giveUpAt = Date.now() + PATIENCE_MS): Promise<Reply> {
+    const reply = await this.#attempt(ask)
+    if (reply !== undefined && reply.status < 500) return reply
+    this.#signal?.throwIfAborted()
+    if (Date.now() > giveUpAt) {
+      const said = reply === undefined ? 'does not answer' : `answers ${reply.status}`
+      throw new DemoFailure(`The service at ${this.#url} ${said} to ${ask.method} ${ask.path}.`)
+    }
+    await rest(REST_MS)
+    return this.#ask(ask, giveUpAt)
+  }
+
+  /** Undefined when no whole reply came: what the call did is then unknown. */
+  async #attempt({ method, path, body, key, replyMs = REPLY_MS }: Ask): Promise<Reply | undefined> {
+    const headers = new Headers()
+    if (body !== undefined) headers.set('content-type', 'application/json')
+    if (key !== undefined) headers.set('idempotency-key', key)
+    const limits = [AbortSignal.timeout(replyMs), this.#signal].filter(limit => limit !== undefined)
+    try {
+      const response = await fetch(this.#url + path, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        signal: AbortSignal.any(limits),
+      })
+      const text = await response.text()
+      return { status: response.status, body: response.status < 500 ? JSON.parse(text) : text }
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** A refused decrement after which nothing is left to do for the message. */
+function isSettled({ code, status }: z.infer<typeof Refused>): boolean {
+  const isRecorded = code === 'stale_token' && typeof status === 'string'
+  return isRecorded || code === 'stale_generation' || code === 'barrier_closed'
+}
+
+function executionPath(execution_id: string): string {
+  return `/executions/${encodeURIComponent(execution_id)}`
+}
+
+function read<Schema extends z.ZodType>(schema: Schema, { status, body }: Reply): z.infer<Schema> {
+  if (status < 300) return schema.parse(body)
+  const refused = Refused.safeParse(body)
+  const said = refused.success
+    ? `${refused.data.code}: ${refused.data.detail ?? ''}`
+    : String(status)
+  throw new DemoFailure(`The service refused a call of the demo: ${said}`)
+}

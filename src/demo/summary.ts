@@ -1,0 +1,44 @@
+import type { BatchSum } from './checksum.ts'
+import type { Counts } from './tally.ts'
+
+const MEGABYTE = 1_000_000
+
+/** What a run came to: what was read, and what the queue and its workers went through for it. */
+export interface Summary extends Counts {
+  identical: boolean
+  files: number
+  unreadable: number
+  bytes: number
+  deliveries: number
+  seconds: number
+}
+
+export function totals(sums: BatchSum[]): Pick<Summary, 'files' | 'unreadable' | 'bytes'> {
+  const total = { files: 0, unreadable: 0, bytes: 0 }
+  for (const { files, unreadable, bytes } of sums) {
+    total.files += files
+    total.unreadable += unreadable
+    total.bytes += bytes
+  }
+  return total
+}
+
+export function inWords(summary: Summary): string {
+  const { files, unreadable, bytes, batches, deliveries, seconds } = summary
+  const { granted, taken_over, fenced, needless, given_back } = summary
+  const megabytes = (bytes / MEGABYTE).toFixed(1)
+  const lines = [
+    [
+      'read',
+      `${files} files, ${unreadable} of them unreadable, ${megabytes} MB in ${batches} batches`,
+    ],
+    ['claims', `${granted} granted, ${taken_over} of them taken over`],
+    ['decrements', `${summary.finished} counted, ${fenced} fenced`],
+    [
+      'deliveries',
+      `${deliveries}: ${needless} acknowledged without work, ${given_back} given back`,
+    ],
+    ['time', `${seconds.toFixed(1)} s`],
+  ]
+  return lines.map(([name = '', value = '']) => `  ${name.padEnd(12)}${value}\n`).join('')
+}

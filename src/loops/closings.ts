@@ -1,0 +1,126 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { setTimeout as pause } from 'node:timers/promises'
+import type pg from 'pg'
+import { coalesce, type Run } from '../database/coalesce.ts'
+import { listen } from '../database/listen.ts'
+import { ask, type Database, statement } from '../database/statement.ts'
+import { loop } from './loop.ts'
+
+const closingsSql = statement('closings.sql', import.meta.url)
+const announceSql = statement('announce.sql', import.meta.url)
+
+export interface Execution {
+  namespace: string
+  execution_id: string
+}
+
+/** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
+export interface Waiter {
+  /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `Date.now()`) or when the service drains. */
+  stirred: (generation: number, deadline: number) => Promise<boolean>
+  leave: () => void
+}
+
+/**
+ * The ends of barriers, as they happen: heard at once in the replica that closed one, by NOTIFY in the others, and by one
+ * query a second for whatever both missed. Waiting holds no connection.
+ */
+export class Closings {
+  readonly #database: Database
+  readonly #connection: pg.ClientConfig
+  readonly #log: FastifyBaseLogger
+  readonly #announce: Run<{ outcome: string }>
+  readonly #waiting = new Map<string, Set<{ generation: number; wake: () => void }>>()
+  readonly #drained = new AbortController()
+  #loops: Promise<unknown> = Promise.resolve()
+
+  constructor(database: Database, connection: pg.ClientConfig, log: FastifyBaseLogger) {
+    this.#database = database
+    this.#connection = connection
+    this.#log = log
+    this.#announce = coalesce(database, announceSql)
+  }
+
+  start(): void {
+    const { signal } = this.#drained
+    this.#loops = Promise.all([
+      listen(this.#connection, 'rollcall_closings', payload => this.#hear(payload), signal),
+      loop(() => this.lookOnce(), { restMs: 1000, signal }),
+    ])
+  }
+
+  /** Answers every waiter early and ends the loops. */
+  async drain(): Promise<void> {
+    this.#drained.abort()
+    await this.#loops
+  }
+
+  /** Tells this replica and the others that an execution's barrier closed or was replaced. */
+  announce(execution: Execution): void {
+    this.#wake(keyOf(execution))
+    const { namespace, execution_id } = execution
+    // Others find out by their query a second later if this is lost.
+    this.#announce([{ namespace, execution_id }]).catch((error: unknown) =>
+      this.#log.warn({ err: error }, 'An end could not be announced to the other replicas.'),
+    )
+  }
+
+  expect(execution: Execution): Waiter {
+    const key = keyOf(execution)
+    let woken = new AbortController()
+    const entry = { generation: 0, wake: () => woken.abort() }
+    const waiters = this.#waiting.get(key) ?? new Set()
+    this.#waiting.set(key, waiters.add(entry))
+    return {
+      stirred: async (generation, deadline) => {
+        entry.generation = generation
+        const milliseconds = Math.max(0, deadline - Date.now())
+        const signal = AbortSignal.any([woken.signal, this.#drained.signal])
+        await pause(milliseconds, undefined, { signal }).catch(() => undefined)
+        const stirred =
+          woken.signal.aborted && !this.#drained.signal.aborted && Date.now() < deadline
+        woken = new AbortController()
+        return stirred
+      },
+      leave: () => {
+        waiters.delete(entry)
+        if (waiters.size === 0) this.#waiting.delete(key)
+        woken.abort()
+      },
+    }
+  }
+
+  /** One query for all that is waited for; returns 0, so that the loop rests a second. */
+  async lookOnce(): Promise<0> {
+    const asks = [...this.#waiting].flatMap(([key, waiters]) =>
+      [...new Set([...waiters].map(({ generation }) => generation))]
+        .filter(generation => generation > 0)
+        .map(generation => ({ ...executionOf(key), generation })),
+    )
+    if (asks.length === 0) return 0
+    try {
+      const ended = await ask<Execution>(this.#database, closingsSql, asks)
+      for (const execution of ended) this.#wake(keyOf(execution))
+    } catch (error) {
+      this.#log.warn({ err: error }, 'The barriers that are waited for could not be read.')
+    }
+    return 0
+  }
+
+  #hear(payload: string): void {
+    this.#wake(keyOf(JSON.parse(payload) as Execution))
+  }
+
+  #wake(key: string): void {
+    for (const { wake } of this.#waiting.get(key) ?? []) wake()
+  }
+}
+
+function keyOf({ namespace, execution_id }: Execution): string {
+  return JSON.stringify([namespace, execution_id])
+}
+
+function executionOf(key: string): Execution {
+  const [namespace, execution_id] = JSON.parse(key) as [string, string]
+  return { namespace, execution_id }
+}

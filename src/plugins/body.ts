@@ -1,0 +1,58 @@
+import type { FastifyError } from 'fastify'
+import plugin from 'fastify-plugin'
+import type { Config } from '../config.ts'
+import { parseBody } from '../json.ts'
+import { Refusal } from '../refusals.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What a setting allows, for the routes that need to know. */
+    limits: { bulkBytes: number; total: number }
+  }
+}
+
+/** At most this many bytes of `metadata`, `kwargs` and `headers`, each. */
+const MOST_DATA_BYTES = 64 * 1024
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Bodies: strict JSON of bounded size and depth, with callers' own JSON kept as text. */
+export const body = plugin<{ config: Config }>(
+  async (app, { config }) => {
+    const limits = {
+      result: config.ROLLCALL_RESULT_LIMIT_BYTES,
+      error: config.ROLLCALL_ERROR_LIMIT_BYTES,
+      metadata: MOST_DATA_BYTES,
+      kwargs: MOST_DATA_BYTES,
+      headers: MOST_DATA_BYTES,
+    }
+
+    app.decorate('limits', {
+      bulkBytes: config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
+      total: config.ROLLCALL_TOTAL_LIMIT,
+    })
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
+      try {
+        done(
+          null,
+          bytes.length === 0
+            ? undefined
+            : parseBody(textOf(bytes as Buffer), config.ROLLCALL_JSON_DEPTH_LIMIT, limits),
+        )
+      } catch (error) {
+        done(error as FastifyError)
+      }
+    })
+  },
+  { name: 'body' },
+)
+
+function textOf(bytes: Buffer): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    const message = 'The body has to be UTF-8.'
+    throw new Refusal('invalid_request', { detail: message, errors: [{ path: '', message }] })
+  }
+}

@@ -1,0 +1,53 @@
+import fastifyPostgres from '@fastify/postgres'
+import plugin from 'fastify-plugin'
+import pg from 'pg'
+import type { Config } from '../config.ts'
+import { coalesce, type Run } from '../database/coalesce.ts'
+import { poolOptions } from '../database/connect.ts'
+import { ask, type Database, type Statement } from '../database/statement.ts'
+import { Closings } from '../loops/closings.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    database: Database
+    closings: Closings
+    /** One statement for one request. */
+    ask: <Row>(sql: Statement, asked: object, options?: { once: boolean }) => Promise<Row>
+    /** One statement that concurrent requests share. */
+    coalesce: <Row extends { outcome: string }>(
+      sql: Statement,
+      keyOf?: (asked: object) => string,
+    ) => Run<Row>
+  }
+}
+
+export interface DatabaseOptions {
+  config: Config
+  connection: pg.ClientConfig
+}
+
+/** How requests reach Postgres: one pool, and the two ways to send it a statement. */
+export const database = plugin<DatabaseOptions>(
+  async (app, { config, connection }) => {
+    await app.register(fastifyPostgres, { ...poolOptions(config, connection), pg })
+    const { pool } = app.pg
+    // Without a listener an idle connection that the server ends would end the process.
+    pool.on('error', error => app.log.warn({ err: error }, 'An idle database connection was lost.'))
+    const own: Database = { pool, prepared: config.ROLLCALL_PREPARED_STATEMENTS }
+    const closings = new Closings(own, connection, app.log)
+
+    app.decorate('database', own)
+    app.decorate('closings', closings)
+    app.decorate('ask', async <Row>(sql: Statement, asked: object, options?: { once: boolean }) => {
+      const [row] = await ask<Row>(own, sql, [asked], options)
+      if (row === undefined)
+        throw new Error(`The statement ${sql.name} returned no row for its ask.`)
+      return row
+    })
+    app.decorate('coalesce', (sql, keyOf) => coalesce(own, sql, keyOf))
+    app.addHook('onReady', async () => closings.start())
+    // Before connections close, so that callers who wait get their answer.
+    app.addHook('preClose', () => closings.drain())
+  },
+  { name: 'database' },
+)

@@ -1,0 +1,127 @@
+import type { FastifyInstance } from 'fastify'
+import plugin from 'fastify-plugin'
+import type { Config } from '../config.ts'
+import { newestVersion } from '../database/migrate.ts'
+import { execute, statement } from '../database/statement.ts'
+import { Refusal } from '../refusals.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    readiness: Readiness
+  }
+}
+
+const sql = statement('readiness.sql', import.meta.url)
+
+/** A verdict is this old at most before it is made again, so that a probe storm costs one query a second. */
+const FRESH_MS = 1000
+
+interface Settings {
+  version?: number
+  fsync: string
+  full_page_writes: string
+  synchronous_commit: string
+  read_only: boolean
+}
+
+/** Whether this replica can serve, and if not, why and what to do, in one sentence. */
+export class Readiness {
+  readonly #app: FastifyInstance
+  readonly #config: Config
+  #draining = false
+  #refusing = false
+  #inFlight = 0
+  #onIdle: () => void = () => undefined
+  /** The schema or the settings are wrong; a database that is away is not: requests find that out themselves. */
+  #unfit: Refusal | undefined = new Refusal('not_ready')
+  #verdict: Promise<Refusal | undefined> = Promise.resolve(this.#unfit)
+  #judgedAt = 0
+
+  constructor(app: FastifyInstance, config: Config) {
+    this.#app = app
+    this.#config = config
+  }
+
+  /** Why not, or nothing. */
+  async check(): Promise<Refusal | undefined> {
+    if (this.#draining) return new Refusal('draining', {}, retryAfter)
+    if (Date.now() - this.#judgedAt > FRESH_MS) {
+      this.#judgedAt = Date.now()
+      this.#verdict = this.#judge()
+    }
+    return this.#verdict
+  }
+
+  /** Lets a request in, or refuses it. Costs nothing while all is well. */
+  async admit(): Promise<void> {
+    if (this.#refusing)
+      throw new Refusal('draining', {}, { headers: { 'retry-after': '1', connection: 'close' } })
+    if (!this.#unfit) return
+    await this.check()
+    if (this.#unfit) throw this.#unfit
+  }
+
+  /** Readiness turns red; requests are still served. */
+  drain(): void {
+    this.#draining = true
+  }
+
+  /** New requests are refused from now on; resolves when the last one in flight has its answer. */
+  async refuse(): Promise<void> {
+    this.#draining = true
+    this.#refusing = true
+    if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#onIdle = resolve))
+  }
+
+  enter(): void {
+    this.#inFlight += 1
+  }
+
+  leave(): void {
+    this.#inFlight -= 1
+    if (this.#inFlight === 0) this.#onIdle()
+  }
+
+  async #judge(): Promise<Refusal | undefined> {
+    let settings: Settings | undefined
+    try {
+      ;[settings] = await execute<Settings>(this.#app.database, sql, [])
+    } catch (error) {
+      const refusal = error as Refusal
+      // Without its table of versions the database was never migrated.
+      if (refusal.code !== 'not_ready') return refusal
+    }
+    const reason = await this.#wrongWith(settings)
+    this.#unfit =
+      reason === undefined ? undefined : new Refusal('not_ready', { detail: reason }, retryAfter)
+    return this.#unfit
+  }
+
+  async #wrongWith(settings: Settings | undefined): Promise<string | undefined> {
+    const wanted = await newestVersion()
+    const version = settings?.version ?? 0
+    if (version < wanted)
+      return `The schema is at version ${version}, behind ${wanted}; run rollcall migrate.`
+    if (version > wanted)
+      return `The schema is at version ${version}, ahead of ${wanted}; deploy the newer service.`
+    if (settings?.read_only)
+      return 'The database takes no writes; point DATABASE_URL at the primary.'
+    const unsafe = (['fsync', 'full_page_writes', 'synchronous_commit'] as const).filter(
+      name => settings?.[name] === 'off',
+    )
+    if (unsafe.length === 0 || this.#config.ROLLCALL_ALLOW_UNSAFE_DURABILITY) return undefined
+    return `${unsafe.join(' and ')} is off, so acknowledged writes may be lost; turn it on, or set ROLLCALL_ALLOW_UNSAFE_DURABILITY=true.`
+  }
+}
+
+const retryAfter = { headers: { 'retry-after': '1' } }
+
+export const readiness = plugin<{ config: Config }>(
+  async (app, { config }) => {
+    const own = new Readiness(app, config)
+    app.decorate('readiness', own)
+    app.addHook('onRequest', async () => own.enter())
+    app.addHook('onResponse', async () => own.leave())
+  },
+  { name: 'readiness', dependencies: ['database'] },
+)

@@ -1,0 +1,48 @@
+import plugin from 'fastify-plugin'
+import { z } from 'zod'
+import { stringify } from '../json.ts'
+import { Refusal } from '../refusals.ts'
+
+/** Requests are judged by their zod schemas, replies are written as they are: tests check them against the document. */
+export const validation = plugin(
+  async app => {
+    app.setValidatorCompiler<z.ZodType>(({ schema }) => data => {
+      // Fastify shows an absent body as null; a body that is JSON null was refused when it was read.
+      const judged = schema.safeParse(data ?? {}, { reportInput: true })
+      return judged.success ? { value: judged.data } : { error: refusalOf(judged.error) }
+    })
+    app.setSerializerCompiler(() => stringify)
+    app.setReplySerializer(stringify)
+  },
+  { name: 'validation' },
+)
+
+function refusalOf({ issues }: z.ZodError): Refusal {
+  const errors = issues.flatMap(errorsOf)
+  const [first] = errors
+  return new Refusal('invalid_request', {
+    detail: `${first?.path ? `${first.path}: ` : ''}${first?.message ?? ''}`,
+    errors,
+  })
+}
+
+/** The member, the rule and the value, in this order. */
+function errorsOf({
+  path,
+  message,
+  code,
+  input,
+  ...issue
+}: z.core.$ZodIssue): { path: string; message: string }[] {
+  const where = path.map(String).join('.')
+  if (code === 'unrecognized_keys' && 'keys' in issue) {
+    return issue.keys.map(key => ({
+      path: [...path.map(String), key].join('.'),
+      message: 'There is no such member here.',
+    }))
+  }
+  if (input === undefined) return [{ path: where, message: 'It is required.' }]
+  const value = stringify(input) ?? String(input)
+  const shown = value.length > 100 ? `${value.slice(0, 100)}…` : value
+  return [{ path: where, message: `${message}, got ${shown}.` }]
+}

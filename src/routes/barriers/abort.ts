@@ -1,0 +1,58 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import type { RawJson } from '../../json.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { nonce } from '../batches/batch.ts'
+import { Generation, Int32, type Routes } from '../execution.ts'
+import { bodyRefusals, refusedWith } from '../problem.ts'
+import { BarrierParams, BarrierState, counts } from './barrier.ts'
+
+const schema = {
+  summary: 'End a barrier early',
+  operationId: 'abortBarrier',
+  tags: ['barriers'],
+  params: BarrierParams,
+  body: z.strictObject({
+    reason: z
+      .string()
+      .min(1)
+      .max(1000)
+      .refine(
+        reason => reason.isWellFormed() && !reason.includes('\0'),
+        'has to be text without NUL',
+      )
+      .default('Aborted without a reason.'),
+    generation: Generation.optional(),
+  }),
+  response: {
+    200: z
+      .object({
+        outcome: z.enum(['aborted', 'already_closed']),
+        generation: Int32,
+        state: BarrierState,
+        reason: z.string().nullable(),
+        ...counts,
+      })
+      .meta({ id: 'Aborted' }),
+    ...refusedWith('execution_not_found', 'stale_generation', ...bodyRefusals),
+  },
+}
+
+interface Answer {
+  outcome: 'aborted' | 'already_closed' | RefusalCode
+  generation?: number
+  reply: RawJson
+}
+
+const sql = statement('abort.sql', import.meta.url)
+
+export const abort: Routes = async app => {
+  app.post('/executions/:execution_id/barrier/abort', { schema }, async request => {
+    const { namespace, params, body } = request
+    const ask = { namespace, ...params, ...body, nonce: nonce() }
+    const { outcome, generation, reply } = await app.ask<Answer>(sql, ask)
+    if (outcome === 'aborted') app.closings.announce({ namespace, ...params })
+    if (outcome === 'aborted' || outcome === 'already_closed') return reply
+    throw new Refusal(outcome, { generation })
+  })
+}

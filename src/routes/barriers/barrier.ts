@@ -1,0 +1,25 @@
+import { z } from 'zod'
+import { CallbackState } from '../callbacks/callback.ts'
+import { ExecutionId, Int32, Moment } from '../execution.ts'
+
+export const BarrierParams = z.strictObject({ execution_id: ExecutionId })
+
+export const BarrierState = z.enum(['open', 'completed', 'aborted', 'expired'])
+
+/** The counts of a barrier; `succeeded + failed + remaining = total`, always. */
+export const counts = { total: Int32, succeeded: Int32, failed: Int32, remaining: Int32 }
+
+export const Barrier = z
+  .object({
+    execution_id: z.string(),
+    generation: Int32,
+    state: BarrierState,
+    reason: z.string().nullable().describe('Why it ended early.'),
+    ...counts,
+    created_at: Moment,
+    last_progress_at: Moment,
+    expires_at: Moment,
+    closed_at: Moment.nullable(),
+    callback: z.object({ state: CallbackState }),
+  })
+  .meta({ id: 'BarrierSummary', description: 'The counter over the batches of one execution.' })

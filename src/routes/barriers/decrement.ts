@@ -1,0 +1,154 @@
+import { z } from 'zod'
+import type { Run } from '../../database/coalesce.ts'
+import { statement } from '../../database/statement.ts'
+import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
+import { nonce, outcomeFields, resultOrError, Status, Token } from '../batches/batch.ts'
+import { Generation, Int32, type Routes } from '../execution.ts'
+import { bodyRefusals, refusedWith } from '../problem.ts'
+import { BarrierParams, BarrierState, counts } from './barrier.ts'
+
+const member = { batch_index: Int32, token: Token.optional(), ...outcomeFields }
+
+const Counted = z
+  .object({
+    outcome: z.enum(['recorded', 'duplicate']),
+    batch_index: Int32,
+    status: Status.describe('What is recorded of the batch.'),
+    same: z.boolean().optional().describe('Of a duplicate: whether it brought what is recorded.'),
+    generation: Int32,
+    state: BarrierState,
+    ...counts,
+    closed_by_this: z
+      .boolean()
+      .describe('True in one reply, which may be lost: act on the callback only.'),
+    settled: z.literal(true),
+  })
+  .meta({ id: 'Counted' })
+
+const RefusedDecrement = z.looseObject({
+  outcome: z.literal('refused'),
+  batch_index: Int32,
+  code: z.enum(['batch_out_of_range', 'stale_token', 'barrier_closed']),
+  settled: z.boolean(),
+})
+
+const schema = {
+  summary: 'Record the outcome of a batch and count it',
+  operationId: 'decrementBarrier',
+  tags: ['barriers'],
+  params: BarrierParams,
+  body: z.strictObject({ ...member, generation: Generation.optional() }).superRefine(resultOrError),
+  response: {
+    200: Counted,
+    ...refusedWith(
+      'execution_not_found',
+      'stale_token',
+      'stale_generation',
+      'barrier_closed',
+      'batch_out_of_range',
+      ...bodyRefusals,
+    ),
+  },
+}
+
+const bulkSchema = {
+  summary: 'Record the outcomes of up to 1,000 batches, as one event',
+  operationId: 'decrementBarrierInBulk',
+  tags: ['barriers'],
+  params: BarrierParams,
+  body: z.strictObject({
+    generation: Generation.optional(),
+    batches: z.array(z.strictObject(member).superRefine(resultOrError)).min(1).max(1000),
+  }),
+  response: {
+    200: z.object({
+      batches: z.array(z.union([Counted, RefusedDecrement])),
+      generation: Int32,
+      state: BarrierState,
+      ...counts,
+      closed_by_this: z.boolean(),
+    }),
+    ...refusedWith('execution_not_found', 'stale_generation', ...bodyRefusals),
+  },
+}
+
+interface Answer {
+  outcome: 'recorded' | 'duplicate' | RefusalCode
+  batch_index: number
+  status?: string
+  generation: number
+  state: string
+  remaining: number
+  total: number
+  succeeded: number
+  failed: number
+  closed_by_this: boolean
+}
+
+export const decrement: Routes = async app => {
+  const run: Run<Answer> = app.coalesce(statement('decrement.sql', import.meta.url), executionOf)
+
+  app.post('/executions/:execution_id/barrier/decrement', { schema }, async request => {
+    const { namespace, params, body } = request
+    const [answer] = await run([
+      { namespace, ...params, status: 'succeeded', ...body, nonce: nonce() },
+    ])
+    if (answer.closed_by_this) app.closings.announce({ namespace, ...params })
+    if (answer.outcome === 'recorded' || answer.outcome === 'duplicate')
+      return { ...answer, settled: true }
+    const { outcome, closed_by_this: _, ...truth } = answer
+    throw new Refusal(outcome, { ...truth, settled: isSettled(outcome, truth.status) })
+  })
+
+  app.post(
+    '/executions/:execution_id/barrier/decrements',
+    { schema: bulkSchema, bodyLimit: app.limits.bulkBytes },
+    async request => {
+      const { namespace, params, body } = request
+      const { batches, generation } = body
+      const answers = await run(
+        batches.map(batch => ({
+          namespace,
+          ...params,
+          generation,
+          status: 'succeeded',
+          ...batch,
+          nonce: nonce(),
+        })),
+      )
+      const whole = answers.find(({ outcome }) => wholeCall.has(outcome))
+      if (whole) throw new Refusal(whole.outcome as RefusalCode, { generation: whole.generation })
+      const closed_by_this = answers.some(answer => answer.closed_by_this)
+      if (closed_by_this) app.closings.announce({ namespace, ...params })
+      const [{ state, remaining, total, succeeded, failed, generation: current }] = answers as [
+        Answer,
+      ]
+      return {
+        batches: answers.map(counted),
+        generation: current,
+        state,
+        remaining,
+        total,
+        succeeded,
+        failed,
+        closed_by_this,
+      }
+    },
+  )
+}
+
+/** Refusals of the call as a whole: they are the same for each of its members. */
+const wholeCall: ReadonlySet<string> = new Set(['execution_not_found', 'stale_generation'])
+
+function executionOf(ask: object): string {
+  const { namespace, execution_id } = ask as { namespace: string; execution_id: string }
+  return `${namespace}\0${execution_id}`
+}
+
+function counted({ outcome, ...answer }: Answer): object {
+  if (outcome === 'recorded' || outcome === 'duplicate')
+    return { outcome, ...answer, settled: true }
+  const { closed_by_this: _, ...truth } = answer
+  const settled = isSettled(outcome, answer.status)
+  return { outcome: 'refused', code: outcome, ...truth, settled }
+}

@@ -1,0 +1,150 @@
+-- POST /executions/:execution_id/barrier/enqueue
+--
+-- Creates the barrier of an execution, finds the one that is there, or replaces it by a new generation. An existing barrier
+-- that needs no write is answered from the snapshot; otherwise one upsert is judged on the newest version of the row. What
+-- was created is told by the nonce, so that a repeat of the same ask answers as the first time.
+--
+-- $1  [{ namespace, execution_id, nonce, enqueue_key, conflict_policy, generation, fingerprint, total,
+--        tolerated_failure_count, max_attempts, metadata, callback, callback_events, expires_in_seconds,
+--        stuck_after_seconds }]
+-- ->  outcome: created | existing | enqueue_mismatch | barrier_exists | stale_generation | execution_not_found
+--       | again, generation, state, reply
+
+with ask as materialized (
+  select *, generation as generation_asked
+  from json_to_recordset($1) as ask (
+    namespace text, execution_id text, nonce text, enqueue_key text, conflict_policy text, generation integer,
+    fingerprint text, total integer, tolerated_failure_count integer, max_attempts integer, metadata json,
+    callback json, callback_events text[], expires_in_seconds integer, stuck_after_seconds integer
+  )
+),
+
+existing as materialized (
+  select barriers.*
+  from ask
+  join barriers using (namespace, execution_id)
+  where ask.conflict_policy <> 'replace'
+    or ask.enqueue_key = any (barriers.past_keys || barriers.enqueue_key)
+    or ask.generation_asked <> barriers.generation
+    or ask.nonce = barriers.enqueue_nonce
+),
+
+new as materialized (
+  select
+    ask.*,
+    case when total = 0 then 'completed' else 'open' end as state,
+    case when total = 0 then nonce end as closing_nonce,
+    case when total = 0 then clock_timestamp() end as closed_at,
+    total = 0 and coalesce('completed' = any (callback_events), false) as callback_is_due
+  from ask
+  where not exists (select from existing)
+    and (
+      generation_asked is null
+      or exists (
+        select
+        from barriers
+        where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+      )
+    )
+),
+
+written as (
+  insert into barriers as barrier (
+    namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
+    fingerprint, enqueue_key, enqueue_nonce, closing_nonce, closed_at, expires_at,
+    callback, callback_events, callback_state, callback_id, callback_due_at
+  )
+  select
+    namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
+    fingerprint, enqueue_key, nonce, closing_nonce, closed_at,
+    clock_timestamp() + make_interval(secs => expires_in_seconds),
+    callback, coalesce(callback_events, '{}'),
+    case when callback_is_due then 'due' else 'none' end,
+    case when callback_is_due then 'cb_' || nonce end,
+    case when callback_is_due then clock_timestamp() end
+  from new
+  on conflict (namespace, execution_id) do update
+  set
+    generation = barrier.generation + 1,
+    state = excluded.state,
+    reason = null,
+    total = excluded.total,
+    succeeded = 0,
+    failed = 0,
+    result_bytes = 0,
+    tolerated_failure_count = excluded.tolerated_failure_count,
+    max_attempts = excluded.max_attempts,
+    metadata = excluded.metadata,
+    stuck_after_seconds = excluded.stuck_after_seconds,
+    fingerprint = excluded.fingerprint,
+    enqueue_key = excluded.enqueue_key,
+    -- The newest 32 keys of replaced generations are remembered.
+    past_keys = (array_remove(barrier.enqueue_key || barrier.past_keys, null))[1:32],
+    enqueue_nonce = excluded.enqueue_nonce,
+    replaced = (
+      select to_json(reply)
+      from (
+        select barrier.generation, barrier.state, barrier.total - barrier.succeeded - barrier.failed as remaining,
+          barrier.callback_state
+      ) as reply
+    ),
+    closing_nonce = excluded.closing_nonce,
+    callback = excluded.callback,
+    callback_events = excluded.callback_events,
+    callback_state = excluded.callback_state,
+    callback_id = excluded.callback_id,
+    callback_due_at = excluded.callback_due_at,
+    created_at = clock_timestamp(),
+    last_progress_at = clock_timestamp(),
+    expires_at = excluded.expires_at,
+    closed_at = excluded.closed_at
+  -- Judged on the newest version of the row. Where it is false somebody was faster, and the ask runs again.
+  where (
+    select
+      ask.conflict_policy = 'replace'
+        and ask.nonce <> barrier.enqueue_nonce
+        and coalesce(ask.generation_asked = barrier.generation, true)
+        and not coalesce(ask.enqueue_key = any (barrier.past_keys || barrier.enqueue_key), false)
+    from ask
+  )
+  returning barrier.*
+),
+
+newest as (
+  select * from existing
+  union all
+  select * from written
+),
+
+decided as (
+  select
+    newest.*,
+    case
+      when newest.generation is null then
+        case when exists (select from new) then 'again' else 'execution_not_found' end
+      when newest.enqueue_nonce = ask.nonce then 'created'
+      when ask.enqueue_key = any (newest.past_keys) then 'stale_generation'
+      when ask.enqueue_key = newest.enqueue_key or ask.conflict_policy = 'use_existing' then
+        case when newest.fingerprint = ask.fingerprint then 'existing' else 'enqueue_mismatch' end
+      when ask.conflict_policy = 'fail' then 'barrier_exists'
+      else 'stale_generation'
+    end as outcome
+  from ask
+  left join newest using (namespace, execution_id)
+)
+
+select
+  outcome,
+  generation,
+  state,
+  (
+    select to_json(reply)
+    from (
+      select outcome, execution_id, generation, state, total, succeeded, failed,
+        total - succeeded - failed as remaining, rfc3339(created_at) as created_at,
+        rfc3339(expires_at) as expires_at,
+        (select to_json(reply) from (select callback_state as state) as reply) as callback,
+        case when outcome = 'created' then replaced end as replaced
+    ) as reply
+  ) as reply
+from decided

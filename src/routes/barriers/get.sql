@@ -1,0 +1,73 @@
+-- GET /executions/:execution_id/barrier
+--
+-- State and counts from the one row of the barrier. With `claims` also who holds what, from the partial index on claimed
+-- rows, which is as long as there are workers: the answer to "why is it not done?".
+--
+-- $1  [{ namespace, execution_id, generation, claims }]
+-- ->  outcome: found | execution_not_found | stale_generation, and the members of the reply
+
+with ask as materialized (
+  select *
+  from rows from (
+    json_to_recordset($1) as (namespace text, execution_id text, generation integer, claims boolean)
+  ) with ordinality as ask (namespace, execution_id, generation_asked, claims_wanted, ord)
+)
+
+select
+  case
+    when barrier.generation is null or ask.generation_asked > barrier.generation then 'execution_not_found'
+    when ask.generation_asked < barrier.generation then 'stale_generation'
+    else 'found'
+  end as outcome,
+  barrier.execution_id,
+  barrier.generation,
+  barrier.state,
+  coalesce(to_json(barrier.reason), 'null') as reason,
+  barrier.total,
+  barrier.succeeded,
+  barrier.failed,
+  barrier.total - barrier.succeeded - barrier.failed as remaining,
+  rfc3339(barrier.created_at) as created_at,
+  rfc3339(barrier.last_progress_at) as last_progress_at,
+  rfc3339(barrier.expires_at) as expires_at,
+  coalesce(to_json(rfc3339(barrier.closed_at)), 'null') as closed_at,
+  coalesce(barrier.metadata, 'null') as metadata,
+  (select to_json(reply) from (select barrier.callback_state as state) as reply) as callback,
+  held.claimed,
+  held.leases_expired,
+  barrier.total - barrier.succeeded - barrier.failed - held.claimed as unclaimed,
+  held.claims
+from ask
+left join lateral (
+  select *
+  from barriers
+  where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+  limit 1
+) as barrier on true
+left join lateral (
+  select
+    count(*)::integer as claimed,
+    (count(*) filter (where lease_expires_at <= clock_timestamp()))::integer as leases_expired,
+    coalesce(
+      json_agg(
+        (
+          select to_json(reply)
+          from (
+            select batch_index, owner, attempt, rfc3339(claimed_at) as claimed_at,
+              rfc3339(lease_expires_at) as lease_expires_at
+          ) as reply
+        )
+        order by claimed_at
+      ) filter (where turn <= 20),
+      '[]'
+    ) as claims
+  from (
+    select *, row_number() over (order by claimed_at) as turn
+    from batches
+    where batches.namespace = ask.namespace
+      and batches.execution_id = ask.execution_id
+      and batches.generation = barrier.generation
+      and batches.state = 'claimed'
+  ) as claimed
+) as held on ask.claims_wanted
+order by ask.ord

@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { Attempt } from '../batches/batch.ts'
+import { Int32, Moment, QueryGeneration, QueryWaitSeconds, type Routes } from '../execution.ts'
+import { refusedWith } from '../problem.ts'
+import { Barrier, BarrierParams } from './barrier.ts'
+
+const schema = {
+  summary: 'Read a barrier, or wait for its end',
+  operationId: 'getBarrier',
+  tags: ['barriers'],
+  params: BarrierParams,
+  querystring: z.strictObject({
+    wait_seconds: QueryWaitSeconds,
+    generation: QueryGeneration,
+    detail: z.enum(['claims']).optional().describe('Also who holds what: why it is not done.'),
+  }),
+  response: {
+    200: Barrier.extend({
+      metadata: z.unknown().describe('As enqueue brought it.'),
+      claimed: Int32.optional(),
+      leases_expired: Int32.optional(),
+      unclaimed: Int32.optional(),
+      claims: z
+        .array(
+          z.object({
+            batch_index: Int32,
+            owner: z.string().nullable(),
+            attempt: Attempt,
+            claimed_at: Moment,
+            lease_expires_at: Moment.nullable(),
+          }),
+        )
+        .optional()
+        .describe('The 20 held longest.'),
+    }).meta({ id: 'Barrier' }),
+    ...refusedWith('execution_not_found', 'stale_generation'),
+  },
+}
+
+interface Answer {
+  outcome: 'found' | RefusalCode
+  generation: number
+  state: string
+}
+
+export const getBarrier: Routes = async app => {
+  const run = app.coalesce<Answer>(statement('get.sql', import.meta.url))
+
+  app.get('/executions/:execution_id/barrier', { schema }, async (request, reply) => {
+    const { namespace, params, query } = request
+    const { wait_seconds = 0, generation, detail } = query
+    const ask = { namespace, ...params, generation, claims: detail === 'claims' }
+    const waiter = app.closings.expect(ask)
+    reply.raw.once('close', waiter.leave)
+    const deadline = Date.now() + wait_seconds * 1000
+    let [answer] = await run([ask])
+    const { generation: waitedFor } = answer
+    let stirred = wait_seconds > 0
+    while (stirred && answer.state === 'open' && answer.generation === waitedFor) {
+      // oxlint-disable-next-line no-await-in-loop -- it waits for the end, and then reads what that left
+      stirred = await waiter.stirred(waitedFor, deadline)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      ;[answer] = await run([ask])
+    }
+    const { outcome, ...barrier } = answer
+    if (outcome !== 'found') throw new Refusal(outcome, { generation: barrier.generation })
+    return barrier
+  })
+}

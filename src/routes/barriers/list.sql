@@ -1,0 +1,124 @@
+-- GET /executions
+--
+-- One page of barriers, newest first; with a prefix in order of id. Keyset cursors: a page begins behind the last row of
+-- the one before, so rows that come and go meanwhile neither shift nor repeat it. A prefix looks at 10,000 ids at most.
+--
+-- $1  [{ namespace, state, prefix, after_created_at, after_execution_id, page }]
+-- ->  data, next_created_at, next_execution_id (null: the list has ended)
+
+with ask as materialized (
+  select *
+  from json_to_recordset($1) as ask (
+    namespace text, state text, prefix text, after_created_at timestamptz, after_execution_id text, page integer
+  )
+),
+
+newest as (
+  select barrier.*
+  from ask
+  cross join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace
+      and (barriers.created_at, barriers.execution_id) < (
+        coalesce(ask.after_created_at, 'infinity'), coalesce(ask.after_execution_id, '')
+      )
+    order by barriers.created_at desc, barriers.execution_id desc
+    limit ask.page + 1
+  ) as barrier
+  where ask.prefix is null and ask.state is null
+),
+
+newest_of_state as (
+  select barrier.*
+  from ask
+  cross join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace
+      and barriers.state = ask.state
+      and (barriers.created_at, barriers.execution_id) < (
+        coalesce(ask.after_created_at, 'infinity'), coalesce(ask.after_execution_id, '')
+      )
+    order by barriers.created_at desc, barriers.execution_id desc
+    limit ask.page + 1
+  ) as barrier
+  where ask.prefix is null and ask.state is not null
+),
+
+-- Ids are compared byte for byte, so the ids of a prefix lie together; 64 times the highest character ends them.
+looked_at as materialized (
+  select barrier.*
+  from ask
+  cross join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace
+      and barriers.execution_id >= ask.prefix
+      and barriers.execution_id > coalesce(ask.after_execution_id, '')
+      and barriers.execution_id <= ask.prefix || repeat(chr(1114111), 64)
+    order by barriers.execution_id
+    limit case when ask.state is null then ask.page + 1 else 10000 end
+  ) as barrier
+  where ask.prefix is not null
+),
+
+candidate as materialized (
+  select * from newest
+  union all
+  select * from newest_of_state
+  union all
+  (
+    select looked_at.*
+    from looked_at, ask
+    where ask.state is null or looked_at.state = ask.state
+    order by looked_at.execution_id
+    limit (select page + 1 from ask)
+  )
+),
+
+page as materialized (
+  select
+    candidate.*,
+    row_number() over (
+      order by case when ask.prefix is null then created_at end desc,
+        case when ask.prefix is null then execution_id end desc, execution_id
+    ) as position
+  from candidate, ask
+),
+
+last_shown as (
+  select created_at, execution_id
+  from page, ask
+  where page.position = ask.page and exists (select from page where page.position > ask.page)
+  union all
+  -- A prefix whose ids were not all looked at goes on behind the last that was.
+  select created_at, execution_id
+  from (select * from looked_at order by execution_id desc limit 1) as looked_at
+  where (select count(*) from looked_at) = 10000
+    and (select count(*) from page) <= (select ask.page from ask)
+)
+
+select
+  (
+    select coalesce(
+      json_agg(
+        (
+          select to_json(reply)
+          from (
+            select page.execution_id, page.generation, page.state, page.reason, page.total, page.succeeded,
+              page.failed, page.total - page.succeeded - page.failed as remaining,
+              rfc3339(page.created_at) as created_at, rfc3339(page.last_progress_at) as last_progress_at,
+              rfc3339(page.expires_at) as expires_at, rfc3339(page.closed_at) as closed_at,
+              (select to_json(reply) from (select page.callback_state as state) as reply) as callback
+          ) as reply
+        )
+        order by page.position
+      ) filter (where page.position <= ask.page),
+      '[]'
+    )
+    from page
+  ) as data,
+  (select rfc3339(created_at) from last_shown) as next_created_at,
+  (select execution_id from last_shown) as next_execution_id
+from ask

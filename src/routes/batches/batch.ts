@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
+import { CallersJson, ExecutionId, Int32, Moment, PathIndex } from '../execution.ts'
+
+export const BatchParams = z.strictObject({ execution_id: ExecutionId, batch_index: PathIndex })
+export const BatchesParams = z.strictObject({ execution_id: ExecutionId })
+
+export const Token = z
+  .string()
+  .min(1)
+  .max(128)
+  .refine(
+    token => token.isWellFormed() && !token.includes('\0'),
+    'has to be a token that a claim returned',
+  )
+  .describe('The token that the claim returned.')
+
+export const LeaseSeconds = z
+  .int()
+  .min(5)
+  .max(86_400)
+  .meta({ format: 'int32', description: 'How long the claim holds without a heartbeat.' })
+
+export const Owner = z
+  .string()
+  .max(255)
+  .refine(
+    owner => owner.isWellFormed() && !/\p{Cc}/u.test(owner),
+    'has to be without control characters',
+  )
+  .describe('Who claims, for people to read.')
+
+export const Attempt = Int32.describe('How often the batch was granted.')
+export const Status = z.enum(['succeeded', 'failed'])
+
+/** What a worker says of its batch; a result belongs to a success, an error to a failure. */
+export const outcomeFields = {
+  status: Status.optional().describe('succeeded when left out.'),
+  result: CallersJson.optional().describe('Any JSON, kept digit by digit.'),
+  error: CallersJson.optional().describe('Any JSON that tells why it failed.'),
+}
+
+/** For a zod `superRefine`: the member that does not go with the status. */
+export function resultOrError(
+  outcome: { status?: 'succeeded' | 'failed' | undefined; result?: unknown; error?: unknown },
+  context: z.RefinementCtx,
+): void {
+  const wrong = outcome.status === 'failed' ? 'result' : 'error'
+  if (outcome[wrong] === undefined) return
+  const message = `has to be left out when status is ${outcome.status ?? 'succeeded'}`
+  context.addIssue({ code: 'custom', path: [wrong], message, input: 'JSON' })
+}
+
+export const Batch = z
+  .object({
+    batch_index: Int32,
+    generation: Int32,
+    state: z.enum(['unclaimed', 'claimed', 'succeeded', 'failed']),
+    attempt: Attempt,
+    owner: z.string().nullable(),
+    claimed_at: Moment.nullable(),
+    lease_expires_at: Moment.nullable(),
+    recorded_at: Moment.nullable(),
+    result: z.unknown(),
+    error: z.unknown(),
+  })
+  .meta({ id: 'Batch', description: 'One member of an execution.' })
+
+/** The random part of a token, 128 bits; as a nonce it tells an ask's own writes from another's. */
+export function nonce(): string {
+  return randomBytes(16).toString('base64url')
+}

@@ -1,0 +1,165 @@
+import { z } from 'zod'
+import type { RawJson } from '../../json.ts'
+import { Refusal } from '../../refusals.ts'
+import { statement } from '../../database/statement.ts'
+import { Generation, IdempotencyKey, Int32, Moment, type Routes } from '../execution.ts'
+import { bodyRefusals, refusedWith } from '../problem.ts'
+import {
+  Attempt,
+  BatchesParams,
+  BatchParams,
+  LeaseSeconds,
+  nonce,
+  Owner,
+  Status,
+  Token,
+} from './batch.ts'
+
+/** The longest result that a reply to a claim carries. */
+const INLINE_BYTES = 16 * 1024
+
+const always = { claimed: z.boolean(), settled: z.boolean(), batch_index: Int32, generation: Int32 }
+const held = { attempt: Attempt, lease_expires_at: Moment.nullable() }
+
+const Claim = z
+  .discriminatedUnion('outcome', [
+    z.object({
+      outcome: z.literal('granted'),
+      ...always,
+      ...held,
+      token: Token,
+      replayed: z
+        .literal(true)
+        .optional()
+        .describe('Granted before, to the call of this Idempotency-Key.'),
+    }),
+    z.object({
+      outcome: z.literal('in_progress'),
+      ...always,
+      ...held,
+      owner: z.string().nullable(),
+      retry_after_seconds: Int32.optional().describe('When the lease ends, if it has one.'),
+    }),
+    z.object({
+      outcome: z.literal('finished'),
+      ...always,
+      status: Status,
+      result: z.unknown().optional(),
+      error: z.unknown().optional(),
+      result_omitted: z.literal(true).optional().describe('Read it with GET of the batch.'),
+    }),
+    z.object({
+      outcome: z.literal('closed'),
+      ...always,
+      state: z.enum(['completed', 'aborted', 'expired', 'replaced']),
+      reason: z.string().nullable(),
+    }),
+    z.object({ outcome: z.literal('exhausted'), ...always, attempt: Attempt }),
+  ])
+  .meta({
+    id: 'Claim',
+    description: 'claimed: work now. settled: acknowledge the message. Neither: give it back.',
+  })
+
+const RefusedClaim = z.looseObject({
+  outcome: z.literal('refused'),
+  batch_index: Int32,
+  code: z.enum(['batch_out_of_range', 'execution_not_found']),
+})
+
+const claimFields = {
+  lease_seconds: LeaseSeconds.optional(),
+  owner: Owner.optional(),
+  generation: Generation.optional(),
+}
+
+const schema = {
+  summary: 'Claim a batch',
+  operationId: 'claimBatch',
+  tags: ['batches'],
+  params: BatchParams,
+  headers: IdempotencyKey,
+  body: z.strictObject(claimFields),
+  response: {
+    200: Claim,
+    ...refusedWith('execution_not_found', 'batch_out_of_range', ...bodyRefusals),
+  },
+}
+
+const bulkSchema = {
+  summary: 'Claim up to 1,000 batches',
+  operationId: 'claimBatches',
+  tags: ['batches'],
+  params: BatchesParams,
+  headers: IdempotencyKey,
+  body: z.strictObject({
+    batch_indexes: z
+      .array(Int32)
+      .min(1)
+      .max(1000)
+      .refine(indexes => new Set(indexes).size === indexes.length, 'has to hold different indexes')
+      .meta({ uniqueItems: true }),
+    ...claimFields,
+  }),
+  response: {
+    200: z.object({ claims: z.array(z.union([Claim, RefusedClaim])) }),
+    ...refusedWith(...bodyRefusals),
+  },
+}
+
+interface Answer {
+  outcome: string
+  reply: RawJson
+  retry_after_seconds?: number
+}
+
+export const claim: Routes = async app => {
+  const run = app.coalesce<Answer>(statement('claim.sql', import.meta.url))
+
+  app.post(
+    '/executions/:execution_id/batches/:batch_index/claim',
+    { schema },
+    async (request, reply) => {
+      const { namespace, params, body, headers } = request
+      const ask = {
+        namespace,
+        ...params,
+        ...body,
+        nonce: nonce(),
+        claim_key: headers['idempotency-key'],
+      }
+      const [answer] = await run([{ ...ask, inline_bytes: INLINE_BYTES }])
+      const { outcome, retry_after_seconds } = answer
+      if (outcome === 'batch_out_of_range' || outcome === 'execution_not_found') {
+        throw new Refusal(outcome, JSON.parse(answer.reply.text))
+      }
+      if (retry_after_seconds !== undefined) reply.header('retry-after', retry_after_seconds)
+      return answer.reply
+    },
+  )
+
+  app.post(
+    '/executions/:execution_id/batches/claim',
+    { schema: bulkSchema, bodyLimit: app.limits.bulkBytes },
+    async request => {
+      const { namespace, params, body, headers } = request
+      const { batch_indexes, ...shared } = body
+      const ask = {
+        namespace,
+        ...params,
+        ...shared,
+        claim_key: headers['idempotency-key'],
+        inline_bytes: 0,
+      }
+      const answers = await run(
+        batch_indexes.map(batch_index => ({ ...ask, batch_index, nonce: nonce() })),
+      )
+      return { claims: answers.map(claimOrRefusal) }
+    },
+  )
+}
+
+function claimOrRefusal({ outcome, reply }: Answer): unknown {
+  if (outcome !== 'batch_out_of_range' && outcome !== 'execution_not_found') return reply
+  return { outcome: 'refused', code: outcome, ...JSON.parse(reply.text) }
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { Int32, type Routes } from '../execution.ts'
+import { bodyRefusals, refusedWith } from '../problem.ts'
+import { BatchesParams } from './batch.ts'
+
+const schema = {
+  summary: 'Forget the batches of an execution',
+  operationId: 'clearBatches',
+  tags: ['batches'],
+  params: BatchesParams,
+  response: {
+    200: z.object({ cleared: Int32 }),
+    ...refusedWith('barrier_open', 'callback_pending', ...bodyRefusals),
+  },
+}
+
+interface Answer {
+  outcome: 'cleared' | RefusalCode
+  state?: string
+  generation?: number
+  cleared?: number
+}
+
+const sql = statement('clear.sql', import.meta.url)
+
+export const clear: Routes = async app => {
+  app.delete('/executions/:execution_id/batches', { schema }, async request => {
+    const { namespace, params } = request
+    // Once: a repeat after a lost connection could clear what was claimed meanwhile.
+    const { outcome, cleared, ...truth } = await app.ask<Answer>(
+      sql,
+      { namespace, ...params },
+      { once: true },
+    )
+    if (outcome !== 'cleared') throw new Refusal(outcome, truth)
+    return { cleared }
+  })
+}

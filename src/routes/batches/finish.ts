@@ -1,0 +1,43 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
+import type { Routes } from '../execution.ts'
+import { bodyRefusals, refusedWith } from '../problem.ts'
+import { BatchParams, nonce, outcomeFields, resultOrError, Status, Token } from './batch.ts'
+
+const schema = {
+  summary: 'Record the outcome of a batch that has no barrier',
+  operationId: 'finishBatch',
+  tags: ['batches'],
+  params: BatchParams,
+  body: z.strictObject({ token: Token, ...outcomeFields }).superRefine(resultOrError),
+  response: {
+    200: z.object({
+      outcome: z.enum(['recorded', 'duplicate']),
+      status: Status,
+      same: z.boolean().optional().describe('Whether the repeat brought what is recorded.'),
+      settled: z.literal(true),
+    }),
+    ...refusedWith('batch_not_found', 'stale_token', 'barrier_exists', ...bodyRefusals),
+  },
+}
+
+interface Answer {
+  outcome: 'recorded' | 'duplicate' | RefusalCode
+  status?: string
+  same?: boolean
+}
+
+export const finish: Routes = async app => {
+  const run = app.coalesce<Answer>(statement('finish.sql', import.meta.url))
+
+  app.post('/executions/:execution_id/batches/:batch_index/finish', { schema }, async request => {
+    const { namespace, params, body } = request
+    const ask = { namespace, ...params, status: 'succeeded', ...body, nonce: nonce() }
+    const [{ outcome, ...truth }] = await run([ask])
+    if (outcome !== 'recorded' && outcome !== 'duplicate') {
+      throw new Refusal(outcome, { ...truth, settled: isSettled(outcome, truth.status) })
+    }
+    return { outcome, status: truth.status, same: truth.same, settled: true }
+  })
+}

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import type { RawJson } from '../../json.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { QueryGeneration, type Routes } from '../execution.ts'
+import { refusedWith } from '../problem.ts'
+import { Batch, BatchParams } from './batch.ts'
+
+const schema = {
+  summary: 'Read a batch',
+  operationId: 'getBatch',
+  tags: ['batches'],
+  params: BatchParams,
+  querystring: z.strictObject({ generation: QueryGeneration }),
+  response: {
+    200: Batch,
+    ...refusedWith('batch_not_found', 'execution_not_found', 'stale_generation'),
+  },
+}
+
+interface Answer {
+  outcome: 'found' | RefusalCode
+  generation?: number
+  reply: RawJson
+}
+
+const sql = statement('get.sql', import.meta.url)
+
+export const getBatch: Routes = async app => {
+  app.get('/executions/:execution_id/batches/:batch_index', { schema }, async request => {
+    const { namespace, params, query } = request
+    const { outcome, reply, ...truth } = await app.ask<Answer>(sql, {
+      namespace,
+      ...params,
+      ...query,
+    })
+    if (outcome !== 'found') throw new Refusal(outcome, truth)
+    return reply
+  })
+}

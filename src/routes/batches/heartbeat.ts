@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { Moment, type Routes } from '../execution.ts'
+import { bodyRefusals, refusedWith } from '../problem.ts'
+import { BatchParams, LeaseSeconds, Token } from './batch.ts'
+
+const schema = {
+  summary: 'Extend a lease',
+  operationId: 'heartbeatBatch',
+  tags: ['batches'],
+  params: BatchParams,
+  body: z.strictObject({ token: Token, lease_seconds: LeaseSeconds.optional() }),
+  response: {
+    200: z.object({ lease_expires_at: Moment.nullable() }),
+    ...refusedWith(
+      'batch_not_found',
+      'stale_token',
+      'stale_generation',
+      'barrier_closed',
+      ...bodyRefusals,
+    ),
+  },
+}
+
+interface Answer {
+  outcome: 'extended' | RefusalCode
+  lease_expires_at: string | null
+}
+
+export const heartbeat: Routes = async app => {
+  const run = app.coalesce<Answer>(statement('heartbeat.sql', import.meta.url))
+
+  app.post(
+    '/executions/:execution_id/batches/:batch_index/heartbeat',
+    { schema },
+    async request => {
+      const { namespace, params, body } = request
+      const [{ outcome, lease_expires_at, ...truth }] = await run([
+        { namespace, ...params, ...body },
+      ])
+      if (outcome !== 'extended') throw new Refusal(outcome, truth)
+      return { lease_expires_at }
+    },
+  )
+}

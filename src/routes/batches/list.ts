@@ -1,0 +1,71 @@
+import { z } from 'zod'
+import { statement } from '../../database/statement.ts'
+import type { RawJson } from '../../json.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import {
+  cursorOf,
+  Int32,
+  QueryGeneration,
+  QueryLimit,
+  type Routes,
+  toCursor,
+} from '../execution.ts'
+import { refusedWith } from '../problem.ts'
+import { Batch, BatchesParams } from './batch.ts'
+
+const Cursor = z.strictObject({ generation: Int32, after: Int32 })
+
+const schema = {
+  summary: 'List batches in index order',
+  operationId: 'listBatches',
+  tags: ['batches'],
+  params: BatchesParams,
+  querystring: z.strictObject({
+    state: z.enum(['unclaimed', 'claimed', 'succeeded', 'failed']).optional(),
+    generation: QueryGeneration,
+    cursor: cursorOf(Cursor),
+    limit: QueryLimit,
+  }),
+  response: {
+    200: z.object({
+      data: z.array(Batch),
+      next_cursor: z
+        .string()
+        .nullable()
+        .describe('Only null ends the list; a page may be empty before that.'),
+    }),
+    ...refusedWith('execution_not_found', 'stale_generation'),
+  },
+}
+
+interface Answer {
+  outcome: 'found' | RefusalCode
+  generation: number
+  data: RawJson
+  next_after?: number
+}
+
+const sql = statement('list.sql', import.meta.url)
+
+export const listBatches: Routes = async app => {
+  app.get('/executions/:execution_id/batches', { schema }, async request => {
+    const { namespace, params, query } = request
+    const { cursor, state, limit: page = 100 } = query
+    // A list goes on in the generation it began in; generation 0 has no barrier to be replaced.
+    const generation = query.generation ?? (cursor?.generation || undefined)
+    const answer = await app.ask<Answer>(sql, {
+      namespace,
+      ...params,
+      generation,
+      state,
+      after: cursor?.after ?? -1,
+      page,
+    })
+    if (answer.outcome !== 'found')
+      throw new Refusal(answer.outcome, { generation: answer.generation })
+    const { data, next_after: after } = answer
+    const next_cursor =
+      after === undefined ? null : toCursor({ generation: answer.generation, after })
+    return { data, next_cursor }
+  })
+}

@@ -1,0 +1,81 @@
+-- POST /executions/:execution_id/batches/:batch_index/release
+--
+-- Gives a batch back, free for the next delivery at once. Only the current token does; the same token again, before the next
+-- grant, answers the same.
+--
+-- $1  [{ namespace, execution_id, batch_index, token }]
+-- ->  outcome: released | stale_token | stale_generation | barrier_closed | batch_not_found, status, generation, attempt,
+--     state, reason
+
+with ask as materialized (
+  select *
+  from rows from (
+    json_to_recordset($1) as (namespace text, execution_id text, batch_index integer, token text)
+  ) with ordinality as ask (namespace, execution_id, batch_index, token_shown, ord)
+),
+
+subject as materialized (
+  select distinct ask.namespace, ask.execution_id, coalesce(barrier.generation, 0) as generation, ask.batch_index,
+    barrier.state as barrier_state, barrier.reason
+  from ask
+  left join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    limit 1
+  ) as barrier on true
+  order by 1, 2, 3, 4
+),
+
+-- Rows are locked in key order, here and in every statement, so that runs cannot deadlock. A lock returns the newest version.
+held as materialized (
+  select batch.*
+  from subject
+  cross join lateral (
+    select *
+    from batches
+    where batches.namespace = subject.namespace
+      and batches.execution_id = subject.execution_id
+      and batches.generation = subject.generation
+      and batches.batch_index = subject.batch_index
+    for no key update
+  ) as batch
+),
+
+seen as materialized (
+  select ask.*, subject.generation, subject.barrier_state, subject.reason, held.state, held.attempt, held.token
+  from ask
+  join subject using (namespace, execution_id, batch_index)
+  left join held using (namespace, execution_id, generation, batch_index)
+),
+
+released as (
+  update batches
+  set state = 'released', claim_key = null, lease_expires_at = null, last_seen_at = clock_timestamp()
+  from (
+    select distinct namespace, execution_id, generation, batch_index
+    from seen
+    where state = 'claimed' and token_shown = token and coalesce(barrier_state, 'open') = 'open'
+  ) as given_back
+  where batches.namespace = given_back.namespace
+    and batches.execution_id = given_back.execution_id
+    and batches.generation = given_back.generation
+    and batches.batch_index = given_back.batch_index
+)
+
+select
+  case
+    when token_shown ~ '^\d{1,9}\.' and split_part(token_shown, '.', 1)::integer < generation then 'stale_generation'
+    when state is null then 'batch_not_found'
+    when state in ('succeeded', 'failed') then 'stale_token'
+    when barrier_state <> 'open' then 'barrier_closed'
+    when token_shown = token then 'released'
+    else 'stale_token'
+  end as outcome,
+  case when state in ('succeeded', 'failed') then state end as status,
+  generation,
+  attempt,
+  barrier_state as state,
+  reason
+from seen
+order by ord

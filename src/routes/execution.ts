@@ -1,0 +1,106 @@
+import type { FastifyPluginAsync, FastifyTypeProvider, RawServerDefault } from 'fastify'
+import { z } from 'zod'
+import { RawJson } from '../json.ts'
+
+/**
+ * Requests are typed by their zod schemas. Replies are not: the statement builds them, and every reply that a test receives is
+ * checked against the document that the same schemas make.
+ */
+interface Types extends FastifyTypeProvider {
+  validator: this['schema'] extends z.ZodType ? z.output<this['schema']> : unknown
+  serializer: unknown
+}
+
+export type Routes = FastifyPluginAsync<Record<never, never>, RawServerDefault, Types>
+
+const MOST_INT4 = 2_147_483_647
+
+/** 1 to 255 bytes of well-formed UTF-8 without control characters, compared byte for byte. */
+export const ExecutionId = z
+  .string()
+  .refine(id => id.isWellFormed(), 'has to be well-formed Unicode')
+  .refine(id => !/\p{Cc}/u.test(id), 'has to be without control characters')
+  .refine(id => id !== '.' && id !== '..', 'has to be other than "." and ".."')
+  .refine(id => id !== '' && Buffer.byteLength(id) <= 255, 'has to have 1 to 255 bytes')
+  .meta({
+    description: 'The name of the run.',
+    minLength: 1,
+    maxLength: 255,
+    example: 'invoices-2026-11',
+  })
+
+/** A number in a path or query: digits only, no leading zeros, judged before it is one. */
+function digits(minimum: number, maximum: number, description: string) {
+  return z
+    .string()
+    .regex(/^(0|[1-9]\d{0,9})$/, 'has to be digits only, without leading zeros')
+    .transform(Number)
+    .pipe(z.int().min(minimum).max(maximum))
+    .meta({ type: 'integer', format: 'int32', minimum, maximum, description })
+}
+
+export const Int32 = z.int().min(0).max(MOST_INT4).meta({ format: 'int32' })
+export const PathIndex = digits(0, MOST_INT4, 'The batch, from 0 to total - 1.')
+export const QueryGeneration = digits(
+  1,
+  MOST_INT4,
+  'The run that is meant; older is refused.',
+).optional()
+export const QueryWaitSeconds = digits(
+  0,
+  50,
+  'How long to wait for the barrier to close.',
+).optional()
+export const QueryLimit = digits(1, 1000, 'The most members of a page; 100 if left out.').optional()
+export const QueryCursor = z
+  .string()
+  .min(1)
+  .max(1024)
+  .optional()
+  .describe('The next_cursor of the page before.')
+
+export const Generation = z.int().min(1).max(MOST_INT4).meta({
+  format: 'int32',
+  description: 'The run that enqueue returned; older is fenced, left out is the current.',
+})
+
+export const Moment = z.iso
+  .datetime()
+  .meta({ description: 'RFC 3339 in UTC, microseconds.', example: '2026-11-23T09:30:00.123456Z' })
+
+/** Any JSON of a caller's, which passes through digit by digit. */
+export const CallersJson = z.instanceof(RawJson).meta({ description: 'Any JSON.' })
+
+/** Names one claim or enqueue call, so that it can be repeated after a lost reply. */
+export const IdempotencyKey = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(
+      /^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$/,
+      'has to be 1 to 255 printable ASCII characters',
+    )
+    .optional()
+    .describe('Fresh for each call; the same only to repeat that call after a lost reply.'),
+})
+
+/** A cursor is opaque to callers: the values after which the next page begins. */
+export function toCursor(values: object): string {
+  return Buffer.from(JSON.stringify(values)).toString('base64url')
+}
+
+/** Reads a cursor back, by the schema of its values. */
+export function cursorOf<Values extends z.ZodType>(values: Values) {
+  return QueryCursor.transform((cursor, context): z.output<Values> | undefined => {
+    if (cursor === undefined) return undefined
+    try {
+      return values.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()))
+    } catch {
+      context.addIssue({
+        code: 'custom',
+        message: 'has to be a next_cursor of this list',
+        input: cursor,
+      })
+      return z.NEVER
+    }
+  })
+}

@@ -1,0 +1,40 @@
+import { abort } from './barriers/abort.ts'
+import { decrement } from './barriers/decrement.ts'
+import { enqueue } from './barriers/enqueue.ts'
+import { getBarrier } from './barriers/get.ts'
+import { listExecutions } from './barriers/list.ts'
+import { claim } from './batches/claim.ts'
+import { clear } from './batches/clear.ts'
+import { finish } from './batches/finish.ts'
+import { getBatch } from './batches/get.ts'
+import { heartbeat } from './batches/heartbeat.ts'
+import { listBatches } from './batches/list.ts'
+import { release } from './batches/release.ts'
+import { getCallback } from './callbacks/get.ts'
+import type { Routes } from './execution.ts'
+import { health } from './health.ts'
+
+/** Every route, one line each. */
+export const routes: Routes = async app => {
+  await app.register(health)
+
+  await app.register(async api => {
+    api.addHook('onRequest', () => api.readiness.admit())
+
+    await api.register(claim)
+    await api.register(heartbeat)
+    await api.register(release)
+    await api.register(finish)
+    await api.register(getBatch)
+    await api.register(listBatches)
+    await api.register(clear)
+
+    await api.register(enqueue)
+    await api.register(decrement)
+    await api.register(abort)
+    await api.register(getBarrier)
+    await api.register(listExecutions)
+
+    await api.register(getCallback)
+  })
+}

@@ -25,6 +25,8 @@ export async function buildApp(
 ): Promise<FastifyInstance> {
   const app = Fastify({
     logger: loggerOptions(config),
+    // A line for each request would cost more than most requests; what fails is logged where it is refused.
+    disableRequestLogging: true,
     bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
     http: { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 },

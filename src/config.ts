@@ -134,7 +134,7 @@ export function settings(): Setting[] {
     return {
       name,
       description,
-      fallback: fallback === undefined ? '' : String(fallback as string | number | boolean),
+      fallback: fallback === undefined ? '' : String(fallback),
       bounds: maximum === undefined ? '' : `${minimum} to ${maximum}`,
     }
   })

@@ -1,4 +1,4 @@
-import jsonc from 'jsonc-parser'
+import { type JSONPath, visit } from 'jsonc-parser'
 import { Refusal } from './refusals.ts'
 
 /**
@@ -41,7 +41,7 @@ export function parseBody(text: string, depthLimit: number, limits: RawLimits): 
   const body = parseStrictly(text)
   const keysOf: Set<string>[] = []
   let depth = 0
-  let raw: { path: jsonc.JSONPath; depth: number; parts: string[] } | undefined
+  let raw: { path: JSONPath; depth: number; parts: string[] } | undefined
 
   const keep = (offset: number, length: number) =>
     raw?.parts.push(text.slice(offset, offset + length))
@@ -62,7 +62,7 @@ export function parseBody(text: string, depthLimit: number, limits: RawLimits): 
     raw = undefined
   }
 
-  jsonc.visit(text, {
+  visit(text, {
     onObjectBegin(offset, length) {
       open(offset, length)
       keysOf.push(new Set())
@@ -109,7 +109,7 @@ function parseStrictly(text: string): object {
   return body
 }
 
-function replace(body: object, path: jsonc.JSONPath, value: RawJson): void {
+function replace(body: object, path: JSONPath, value: RawJson): void {
   const holder = path
     .slice(0, -1)
     .reduce<Record<string | number, unknown>>(
@@ -122,7 +122,7 @@ function replace(body: object, path: jsonc.JSONPath, value: RawJson): void {
   else holder[name] = value
 }
 
-function withinLimit(path: jsonc.JSONPath, text: string, limits: RawLimits): string {
+function withinLimit(path: JSONPath, text: string, limits: RawLimits): string {
   const limit = limits[String(path.at(-1))] ?? 0
   const bytes = Buffer.byteLength(text)
   if (bytes <= limit) return text
@@ -133,7 +133,7 @@ function withinLimit(path: jsonc.JSONPath, text: string, limits: RawLimits): str
   })
 }
 
-function mustBeStorable(text: string, path: jsonc.JSONPath): void {
+function mustBeStorable(text: string, path: JSONPath): void {
   if (text.isWellFormed() && !text.includes('\0')) return
   const where = path.join('.')
   throw new Refusal('unstorable_json', {
@@ -142,7 +142,7 @@ function mustBeStorable(text: string, path: jsonc.JSONPath): void {
   })
 }
 
-function invalid(path: string | jsonc.JSONPath, message: string): Refusal {
+function invalid(path: string | JSONPath, message: string): Refusal {
   const where = typeof path === 'string' ? path : path.join('.')
   return new Refusal('invalid_request', { detail: message, errors: [{ path: where, message }] })
 }

@@ -77,8 +77,9 @@ async function reach(url: string): Promise<void> {
     await client.end()
   } catch (error) {
     const { host, port, database } = client
-    const why =
-      error instanceof Error ? error.message || String(error.cause ?? error.name) : String(error)
+    // A name with several addresses fails with one error for each, and no message of its own.
+    const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : []
+    const why = first instanceof Error ? first.message : 'no reason given'
     throw new StartFailure(
       `DATABASE_URL cannot be reached: ${database} at ${host}:${port} (${why}). Start that server or correct the URL; without DATABASE_URL Rollcall starts its own Postgres.`,
     )

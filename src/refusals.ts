@@ -24,7 +24,7 @@ export const refusals = {
   unstorable_json: [422, 'The JSON holds NUL or a lone surrogate, which Postgres cannot store.'],
   callback_url_refused: [422, 'The callback URL may not be called from here.'],
   headers_too_large: [431, 'The request headers are larger than the limit.'],
-  internal_error: [500, 'The service failed; the log has the cause under this request id.'],
+  internal_error: [500, 'The service failed; its log has the cause under request_id.'],
   database_unavailable: [503, 'The database does not answer; the same call may be repeated.'],
   overloaded: [503, 'The service or one row is too busy; the same call may be repeated.'],
   not_ready: [503, 'The service cannot serve yet; /readyz says why.'],

@@ -117,7 +117,6 @@ class Lane<Row> {
   async #drain(): Promise<void> {
     this.#running = true
     while (this.#waiting.length > 0) {
-      // oxlint-disable-next-line no-await-in-loop -- one run at a time is what a lane is
       await this.#run(this.#take())
     }
     this.#running = false

@@ -1,19 +1,14 @@
-import pg from 'pg'
+import { type ClientConfig, type CustomTypesConfig, type PoolConfig, types } from 'pg'
 import type { Config } from '../config.ts'
 import { RawJson } from '../json.ts'
 
-const JSON_OID = 114
-const INT8_OID = 20
-
 /** How values of Postgres reach the service: json as its text, bigint as a number (ours stay below 2^53). */
-const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
-    if (oid === JSON_OID) return (text: string) => new RawJson(text)
-    if (oid === INT8_OID) return Number
-    return format === 'binary'
-      ? pg.types.getTypeParser(oid, format)
-      : pg.types.getTypeParser(oid, 'text')
-  }) as pg.CustomTypesConfig['getTypeParser'],
+const ownTypes: CustomTypesConfig = {
+  getTypeParser: (oid, format) => {
+    if (oid === types.builtins.JSON) return (text: string) => new RawJson(text)
+    if (oid === types.builtins.INT8) return Number
+    return types.getTypeParser(oid, format)
+  },
 }
 
 /**
@@ -22,11 +17,11 @@ const types: pg.CustomTypesConfig = {
  * The settings are sent by SET on connect and not as start-up parameters, which PgBouncer refuses. `query_timeout` is the
  * client's own, for a server that does not even time out: it drops the connection.
  */
-export function poolOptions(config: Config, connection: pg.ClientConfig): pg.PoolConfig {
+export function poolOptions(config: Config, connection: ClientConfig): PoolConfig {
   const statementSeconds = config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS
   return {
     ...connection,
-    types,
+    types: ownTypes,
     max: config.ROLLCALL_POOL_SIZE,
     connectionTimeoutMillis: config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
     query_timeout: (statementSeconds + 2) * 1000,
@@ -46,7 +41,6 @@ function sessionSettings(config: Config): string {
     `lock_timeout = '${config.ROLLCALL_LOCK_TIMEOUT_SECONDS}s'`,
     `idle_in_transaction_session_timeout = '${config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS}s'`,
     `default_transaction_isolation = 'read committed'`,
-    `client_connection_check_interval = '2s'`,
     `enable_seqscan = off`,
     `jit = off`,
   ]

@@ -1,8 +1,16 @@
-import { setTimeout as rest } from 'node:timers/promises'
 import { Client, DatabaseError } from 'pg'
 import { urlOf } from './embedded/address.ts'
+import { lastLine } from './embedded/binaries.ts'
 import { type DataFolder, openDataFolder } from './embedded/folder.ts'
-import { bringUp, connect, type Origin, type ServerOptions, shutDown } from './embedded/server.ts'
+import { poll } from './embedded/poll.ts'
+import {
+  bringUp,
+  connect,
+  createCluster,
+  type Origin,
+  type ServerOptions,
+  shutDown,
+} from './embedded/server.ts'
 
 export interface Embedded {
   /** Reaches the database `rollcall`, in the form of `DATABASE_URL`. */
@@ -14,7 +22,7 @@ export interface Embedded {
    * created: the folder was empty. started: the server had been stopped. recovered: it had been
    * killed. adopted: it was running, started by another service or by one that was killed.
    */
-  origin: Origin
+  origin: Origin | 'created'
   /** For after all own connections are closed. A server that others use is left running. */
   stop(): Promise<void>
 }
@@ -23,8 +31,6 @@ const DATABASE = 'rollcall'
 
 /** pg ends the connections of a pool without waiting for the server to notice. */
 const LEAVING_FOR_MS = 1_000
-
-const POLL_MS = 25
 const REVIVE_EVERY_MS = 1_000
 
 /**
@@ -36,6 +42,7 @@ export async function startEmbedded(
   options: ServerOptions & { dataDir: string },
 ): Promise<Embedded> {
   const folder = await openDataFolder(options.dataDir)
+  const isNew = await createCluster(folder, options)
   const { client, origin } = await bringUp(folder, options)
   await createDatabase(client)
   const { rows } = await client.query<{ server_version: string }>('show server_version')
@@ -43,7 +50,7 @@ export async function startEmbedded(
     url: await urlOf(folder, DATABASE),
     dataDir: folder.root,
     version: rows[0]?.server_version ?? '',
-    origin,
+    origin: isNew && origin === 'started' ? 'created' : origin,
     stop: keepUp(client, folder, options),
   }
 }
@@ -64,33 +71,36 @@ async function createDatabase(client: Client): Promise<void> {
  */
 function keepUp(first: Client, folder: DataFolder, options: ServerOptions) {
   const { onProgress = () => undefined } = options
-  const stopping = new AbortController()
+  let stopping = false
   let presence = first
   let revival = Promise.resolve()
 
   const watch = (client: Client) => {
     presence = client
     client.once('end', () => {
-      if (!stopping.signal.aborted) revival = revive()
+      if (!stopping) revival = revive()
     })
   }
 
-  const revive = async (): Promise<void> => {
-    onProgress('Postgres went away; it is started again.')
-    while (!stopping.signal.aborted) {
-      try {
-        const { client } = await bringUp(folder, options)
-        return watch(client)
-      } catch (error) {
-        onProgress(error instanceof Error ? error.message : String(error))
-        await rest(REVIVE_EVERY_MS, undefined, stopping).catch(() => undefined)
-      }
+  const isSettled = async () => {
+    if (stopping) return true
+    try {
+      watch((await bringUp(folder, options)).client)
+      return true
+    } catch (error) {
+      onProgress(lastLine(error))
+      return undefined
     }
+  }
+
+  const revive = async () => {
+    onProgress('Postgres went away; it is started again.')
+    await poll(isSettled, { everyMs: REVIVE_EVERY_MS })
   }
 
   watch(first)
   return async () => {
-    stopping.abort()
+    stopping = true
     await revival
     await presence.end()
     if (await isUnused(folder)) await shutDown(folder, options)
@@ -102,17 +112,13 @@ function keepUp(first: Client, folder: DataFolder, options: ServerOptions) {
 async function isUnused(folder: DataFolder): Promise<boolean> {
   const leaver = await connect(folder, 'rollcall leaving')
   if (!(leaver instanceof Client)) return true
-  const deadline = Date.now() + LEAVING_FOR_MS
-  try {
-    for (;;) {
-      const { rowCount } = await leaver.query(
-        `select from pg_stat_activity
-        where backend_type = 'client backend' and application_name <> 'rollcall leaving'`,
-      )
-      if (rowCount === 0 || Date.now() > deadline) return rowCount === 0
-      await rest(POLL_MS)
-    }
-  } finally {
-    await leaver.end()
+  const ask = async () => {
+    const { rowCount } = await leaver.query(
+      `select from pg_stat_activity
+      where backend_type = 'client backend' and application_name <> 'rollcall leaving'`,
+    )
+    return rowCount === 0 || undefined
   }
+  const unused = await poll(ask, { forMs: LEAVING_FOR_MS }).finally(() => leaver.end())
+  return unused === true
 }

@@ -1,4 +1,4 @@
-import pg from 'pg'
+import { DatabaseError } from 'pg'
 import { type Effect, Refusal, type RefusalCode } from '../refusals.ts'
 
 /**
@@ -59,7 +59,7 @@ const bySqlState: Readonly<Record<string, Fault>> = {
 
 /** An error of a statement that was sent. */
 export function faultOf(error: unknown): Fault {
-  if (error instanceof pg.DatabaseError && error.code !== undefined) {
+  if (error instanceof DatabaseError && error.code !== undefined) {
     return bySqlState[error.code] ?? bySqlState[error.code.slice(0, 2)] ?? defect
   }
   return error instanceof Error && error.message === 'Query read timeout' ? silent : unknown

@@ -1,31 +1,29 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import pg from 'pg'
+import { Client, type ClientConfig, escapeIdentifier } from 'pg'
 
 /**
  * Hears NOTIFY on `channel` until `signal` aborts, over a connection of its own that is made again when it is lost. What is
  * heard is a hint only: nothing arrives while the connection is away, nor ever through a transaction pooler.
  */
 export async function listen(
-  connection: pg.ClientConfig,
+  connection: ClientConfig,
   channel: string,
   hear: (payload: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    // oxlint-disable-next-line no-await-in-loop -- one connection after the other
     await hearUntilLost(connection, channel, hear, signal).catch(() => undefined)
-    // oxlint-disable-next-line no-await-in-loop -- the pause between two connections
     await pause(1000, undefined, { signal }).catch(() => undefined)
   }
 }
 
 async function hearUntilLost(
-  connection: pg.ClientConfig,
+  connection: ClientConfig,
   channel: string,
   hear: (payload: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const client = new pg.Client({ ...connection, keepAlive: true, connectionTimeoutMillis: 5000 })
+  const client = new Client({ ...connection, keepAlive: true, connectionTimeoutMillis: 5000 })
   const lost = new Promise<void>(resolve => {
     client.on('error', () => resolve())
     client.on('end', () => resolve())
@@ -34,7 +32,7 @@ async function hearUntilLost(
   client.on('notification', ({ payload }) => hear(payload ?? ''))
   try {
     await client.connect()
-    await client.query(`listen ${pg.escapeIdentifier(channel)}`)
+    await client.query(`listen ${escapeIdentifier(channel)}`)
     await lost
   } finally {
     await client.end()

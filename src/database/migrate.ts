@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import pg from 'pg'
+import { Client, type ClientConfig } from 'pg'
 import Postgrator from 'postgrator'
 
 /** The numbered files of `migrations/`, from `src/database` and from `dist/database` alike. */
@@ -18,8 +18,8 @@ export interface Migrated {
  * Brings the schema up to date, in one transaction under one lock, so that any number of replicas may start at once and a
  * killed one leaves nothing half done. The lock is a transaction's, which also holds through a transaction pooler.
  */
-export async function migrate(connection: string | pg.ClientConfig): Promise<Migrated> {
-  const client = new pg.Client(
+export async function migrate(connection: string | ClientConfig): Promise<Migrated> {
+  const client = new Client(
     typeof connection === 'string' ? { connectionString: connection } : connection,
   )
   await client.connect()
@@ -45,7 +45,7 @@ export async function newestVersion(): Promise<number> {
   return postgratorOn().getMaxVersion()
 }
 
-function postgratorOn(client?: pg.Client): Postgrator {
+function postgratorOn(client?: Client): Postgrator {
   return new Postgrator({
     driver: 'pg',
     migrationPattern: files,

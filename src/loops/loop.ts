@@ -8,9 +8,7 @@ export interface Rest {
 /** Repeats `step` until `signal` aborts; rests only after a step that did nothing, or failed, which the step itself reports. */
 export async function loop(step: () => Promise<number>, { restMs, signal }: Rest): Promise<void> {
   while (!signal.aborted) {
-    // oxlint-disable-next-line no-await-in-loop -- a loop that overlaps itself would be two
     const done = await step()
-    // oxlint-disable-next-line no-await-in-loop -- the rest between two steps
     if (done === 0) await rest(restMs, undefined, { signal }).catch(() => undefined)
   }
 }

@@ -55,7 +55,7 @@ export function refuse(
     .headers(refusal.headers)
     .type('application/problem+json')
     .serializer(stringify)
-    .send(refusal.problem)
+    .send({ ...refusal.problem, ...(refusal.status === 500 ? { request_id: request.id } : {}) })
 }
 
 function refusalOf(error: FastifyError | Refusal): Refusal {

@@ -19,7 +19,7 @@ export function refuseOtherMethods(
   app: FastifyInstance,
   methodsOf: Map<string, Set<string>>,
 ): void {
-  for (const [url, methods] of [...methodsOf]) {
+  for (const [url, methods] of methodsOf) {
     const allow = [...methods].toSorted().join(', ')
     app.route({
       method: METHODS.filter(method => !methods.has(method)),

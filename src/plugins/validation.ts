@@ -42,7 +42,8 @@ function errorsOf({
     }))
   }
   if (input === undefined) return [{ path: where, message: 'It is required.' }]
-  const value = stringify(input) ?? String(input)
+  // JSON has no word for 1e400, which is Infinity when it arrives here.
+  const value = typeof input === 'number' ? String(input) : stringify(input)
   const shown = value.length > 100 ? `${value.slice(0, 100)}…` : value
   return [{ path: where, message: `${message}, got ${shown}.` }]
 }

@@ -1,4 +1,9 @@
-import type { FastifyPluginAsync, FastifyTypeProvider, RawServerDefault } from 'fastify'
+import type {
+  FastifyPluginAsync,
+  FastifyPluginOptions,
+  FastifyTypeProvider,
+  RawServerDefault,
+} from 'fastify'
 import { z } from 'zod'
 import { RawJson } from '../json.ts'
 
@@ -11,7 +16,7 @@ interface Types extends FastifyTypeProvider {
   serializer: unknown
 }
 
-export type Routes = FastifyPluginAsync<Record<never, never>, RawServerDefault, Types>
+export type Routes = FastifyPluginAsync<FastifyPluginOptions, RawServerDefault, Types>
 
 const MOST_INT4 = 2_147_483_647
 

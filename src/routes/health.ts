@@ -1,6 +1,5 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import type { Refusal } from '../refusals.ts'
 import type { Routes } from './execution.ts'
 import { refusedWith } from './problem.ts'
 
@@ -21,23 +20,17 @@ const livez = {
 }
 
 export const health: Routes = async app => {
-  const answer = (refusal: Refusal | undefined, reply: FastifyReply) => {
-    reply.header('cache-control', 'no-store')
-    if (refusal) throw refusal
-    return { status: 'ready' }
-  }
+  const readyz = { ...ready, summary: 'Ready to serve?', operationId: 'isReady' }
+  const forPeople = { ...ready, summary: 'Ready to serve? For people', operationId: 'isHealthy' }
 
+  app.addHook('onSend', async (_, reply) => void reply.header('cache-control', 'no-store'))
   app.get('/livez', livez, async () => ({ status: 'alive' }))
+  app.get('/readyz', { schema: readyz }, () => readyOrRefused(app))
+  app.get('/health', { schema: forPeople }, () => readyOrRefused(app))
+}
 
-  app.get(
-    '/readyz',
-    { schema: { ...ready, summary: 'Ready to serve?', operationId: 'isReady' } },
-    async (_, reply) => answer(await app.readiness.check(), reply),
-  )
-
-  app.get(
-    '/health',
-    { schema: { ...ready, summary: 'Ready to serve? For people', operationId: 'isHealthy' } },
-    async (_, reply) => answer(await app.readiness.check(), reply),
-  )
+async function readyOrRefused(app: FastifyInstance): Promise<{ status: 'ready' }> {
+  const refusal = await app.readiness.check()
+  if (refusal) throw refusal
+  return { status: 'ready' }
 }

@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as rest } from 'node:timers/promises'
 import { Client } from 'pg'
 import { StartFailure } from '../../start-failure.ts'
 import { initdbArguments, pidFile, serverArguments, urlOf } from './address.ts'
 import { asAccount, findBinaries, lastLine, packagedBinaries, run } from './binaries.ts'
 import { type DataFolder, exists, isSystemError, makeWhole } from './folder.ts'
+import { poll } from './poll.ts'
 
-export type Origin = 'created' | 'started' | 'recovered' | 'adopted'
+export type Origin = 'started' | 'recovered' | 'adopted'
 
 export interface ServerOptions {
   /** Settings of Postgres on top of its defaults, which are durable. */
@@ -25,8 +25,6 @@ interface Launched {
   logStart: number
 }
 
-const POLL_MS = 25
-
 /** The children of a killed server, and a service that starts at the same moment, need less. */
 const ABSENT_FOR_MS = 15_000
 
@@ -35,6 +33,24 @@ const RECOVERING_FOR_MS = 300_000
 
 /** What Postgres logs when it finds the folder in the hands of another server, dead or alive. */
 const HELD = /lock file .* (?:already exists|is empty)|is still in use|already in use/
+
+/** False: there is one. Nothing that was acknowledged can be in a folder that has none. */
+export async function createCluster(folder: DataFolder, options: ServerOptions): Promise<boolean> {
+  const { packaged = packagedBinaries(), onProgress = () => undefined } = options
+  if (await exists(join(folder.cluster, 'PG_VERSION'))) return false
+  const initdb = join(await findBinaries(folder, packaged, onProgress), 'initdb')
+  const authentication = await initdbArguments(folder)
+  onProgress(`Creating a Postgres cluster in ${folder.cluster}.`)
+  await makeWhole(folder.cluster, folder.account, async draft => {
+    const cluster = ['-D', draft, '-U', 'postgres', '-E', 'UTF8', '--locale=C', '--data-checksums']
+    try {
+      await run(folder.account, initdb, [...cluster, ...authentication])
+    } catch (error) {
+      throw notUp(folder, lastLine(error))
+    }
+  })
+  return true
+}
 
 /**
  * Connects to the server of the folder, and starts one first if there is none. Nothing here holds a
@@ -49,32 +65,27 @@ export async function bringUp(
   if (running instanceof Client) return { client: running, origin: 'adopted' }
 
   const binaries = await findBinaries(folder, packaged, onProgress)
-  const isNew = !(await exists(join(folder.cluster, 'PG_VERSION')))
-  if (isNew) {
-    onProgress(`Creating a Postgres cluster in ${folder.cluster}.`)
-    await createCluster(folder, binaries)
-  }
 
   const begin = Date.now()
   let launched: Launched | undefined
-  for (;;) {
+  let reason = ''
+  const ask = async () => {
     const answer = await connect(folder)
     if (answer instanceof Client) {
       const isOurs = launched?.child.pid === (await serverPid(folder))
-      return {
-        client: answer,
-        origin: launched !== undefined && isOurs ? launched.origin : 'adopted',
-      }
+      return { client: answer, origin: (isOurs && launched?.origin) || 'adopted' }
     }
     if (answer.isAbsent && !isRunning(launched)) {
       if (launched !== undefined) await failUnlessHeld(folder, launched)
-      launched = await launch(folder, binaries, settings, isNew)
+      launched = await launch(folder, binaries, settings)
     }
-    if (Date.now() - begin > (answer.isAbsent ? ABSENT_FOR_MS : RECOVERING_FOR_MS)) {
-      throw notUp(folder, answer.reason)
-    }
-    await rest(POLL_MS)
+    reason = answer.reason
+    if (answer.isAbsent && Date.now() - begin > ABSENT_FOR_MS) throw notUp(folder, reason)
+    return undefined
   }
+  const up = await poll(ask, { forMs: RECOVERING_FOR_MS })
+  if (up === undefined) throw notUp(folder, reason)
+  return up
 }
 
 /** A connection, or why there is none: nobody listens, or a server that lets nobody in yet. */
@@ -110,24 +121,11 @@ export async function shutDown(folder: DataFolder, options: ServerOptions): Prom
   )
 }
 
-async function createCluster(folder: DataFolder, binaries: string): Promise<void> {
-  const authentication = await initdbArguments(folder)
-  await makeWhole(folder.cluster, folder.account, async draft => {
-    const cluster = ['-D', draft, '-U', 'postgres', '-E', 'UTF8', '--locale=C', '--data-checksums']
-    try {
-      await run(folder.account, join(binaries, 'initdb'), [...cluster, ...authentication])
-    } catch (error) {
-      throw notUp(folder, lastLine(error))
-    }
-  })
-}
-
 /** Not by `pg_ctl start`: that hands every path to a shell, and here an early end is seen at once. */
 async function launch(
   folder: DataFolder,
   binaries: string,
   settings: Record<string, string>,
-  isNew: boolean,
 ): Promise<Launched> {
   const wasKilled = await exists(pidFile(folder))
   const log = await open(folder.log, 'a')
@@ -145,7 +143,7 @@ async function launch(
     )
     child.on('error', () => undefined)
     child.unref()
-    return { child, origin: isNew ? 'created' : wasKilled ? 'recovered' : 'started', logStart }
+    return { child, origin: wasKilled ? 'recovered' : 'started', logStart }
   } finally {
     await log.close()
   }
@@ -157,13 +155,14 @@ function isRunning(launched: Launched | undefined): boolean {
 }
 
 async function serverPid(folder: DataFolder): Promise<number> {
-  return Number.parseInt(await readFile(pidFile(folder), 'utf8'), 10)
+  return Number.parseInt(await readFile(pidFile(folder), 'utf8').catch(() => ''), 10)
 }
 
 async function failUnlessHeld(folder: DataFolder, { logStart }: Launched): Promise<void> {
   const said = (await readFile(folder.log)).subarray(logStart).toString().trim().split('\n')
   if (said.some(line => HELD.test(line))) return
-  throw notUp(folder, said.findLast(line => /FATAL|PANIC/.test(line)) ?? said.at(-1) ?? '')
+  const fatal = said.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(?=FATAL|PANIC)/, '')
+  throw notUp(folder, fatal ?? said.at(-1) ?? '')
 }
 
 function notUp({ cluster, log }: DataFolder, reason: string): StartFailure {

@@ -20,13 +20,18 @@ with ask as materialized (
 ),
 
 existing as materialized (
-  select barriers.*
+  select barrier.*
   from ask
-  join barriers using (namespace, execution_id)
+  cross join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    limit 1
+  ) as barrier
   where ask.conflict_policy <> 'replace'
-    or ask.enqueue_key = any (barriers.past_keys || barriers.enqueue_key)
-    or ask.generation_asked <> barriers.generation
-    or ask.nonce = barriers.enqueue_nonce
+    or ask.enqueue_key = any (barrier.past_keys || barrier.enqueue_key)
+    or ask.generation_asked <> barrier.generation
+    or ask.nonce = barrier.enqueue_nonce
 ),
 
 new as materialized (
@@ -37,15 +42,14 @@ new as materialized (
     case when total = 0 then clock_timestamp() end as closed_at,
     total = 0 and coalesce('completed' = any (callback_events), false) as callback_is_due
   from ask
+  left join lateral (
+    select barriers.generation
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    limit 1
+  ) as replaceable on true
   where not exists (select from existing)
-    and (
-      generation_asked is null
-      or exists (
-        select
-        from barriers
-        where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
-      )
-    )
+    and (ask.generation_asked is null or replaceable.generation is not null)
 ),
 
 written as (

@@ -59,9 +59,7 @@ export const getBarrier: Routes = async app => {
     const { generation: waitedFor } = answer
     let stirred = wait_seconds > 0
     while (stirred && answer.state === 'open' && answer.generation === waitedFor) {
-      // oxlint-disable-next-line no-await-in-loop -- it waits for the end, and then reads what that left
       stirred = await waiter.stirred(waitedFor, deadline)
-      // oxlint-disable-next-line no-await-in-loop -- as above
       ;[answer] = await run([ask])
     }
     const { outcome, ...barrier } = answer

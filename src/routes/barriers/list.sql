@@ -2,6 +2,7 @@
 --
 -- One page of barriers, newest first; with a prefix in order of id. Keyset cursors: a page begins behind the last row of
 -- the one before, so rows that come and go meanwhile neither shift nor repeat it. A prefix looks at 10,000 ids at most.
+-- `namespace || ''` is what the indexes of the lists hold (see the migration).
 --
 -- $1  [{ namespace, state, prefix, after_created_at, after_execution_id, page }]
 -- ->  data, next_created_at, next_execution_id (null: the list has ended)
@@ -19,7 +20,7 @@ newest as (
   cross join lateral (
     select *
     from barriers
-    where barriers.namespace = ask.namespace
+    where barriers.namespace || '' = ask.namespace
       and (barriers.created_at, barriers.execution_id) < (
         coalesce(ask.after_created_at, 'infinity'), coalesce(ask.after_execution_id, '')
       )
@@ -35,7 +36,7 @@ newest_of_state as (
   cross join lateral (
     select *
     from barriers
-    where barriers.namespace = ask.namespace
+    where barriers.namespace || '' = ask.namespace
       and barriers.state = ask.state
       and (barriers.created_at, barriers.execution_id) < (
         coalesce(ask.after_created_at, 'infinity'), coalesce(ask.after_execution_id, '')

@@ -12,10 +12,14 @@ with ask as materialized (
 ),
 
 barrier as materialized (
-  select barriers.*
+  select barrier.*
   from ask
-  join barriers using (namespace, execution_id)
-  for no key update of barriers
+  cross join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    for no key update
+  ) as barrier
 ),
 
 verdict as materialized (

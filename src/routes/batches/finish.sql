@@ -43,14 +43,16 @@ held as materialized (
 seen as materialized (
   select
     ask.*, held.state, held.attempt, held.token, held.recorded_nonce,
-    held.result as recorded_result, held.error as recorded_error,
-    exists (
-      select
-      from barriers
-      where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
-    ) as has_barrier
+    held.generation, held.result as recorded_result, held.error as recorded_error,
+    barrier.generation is not null as has_barrier
   from ask
   left join held using (namespace, execution_id, batch_index)
+  left join lateral (
+    select barriers.generation
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    limit 1
+  ) as barrier on true
 ),
 
 recorded as (
@@ -73,7 +75,7 @@ recorded as (
   ) as first
   where batches.namespace = first.namespace
     and batches.execution_id = first.execution_id
-    and batches.generation = 0
+    and batches.generation = first.generation
     and batches.batch_index = first.batch_index
   returning
     batches.namespace, batches.execution_id, batches.batch_index, batches.state, batches.recorded_nonce,

@@ -12,26 +12,35 @@ with ask as materialized (
 
 select
   case
-    when ask.generation_asked > coalesce(barriers.generation, 0) then 'execution_not_found'
-    when ask.generation_asked < barriers.generation then 'stale_generation'
-    when batches.state is null and coalesce(ask.batch_index >= barriers.total, true) then 'batch_not_found'
+    when ask.generation_asked > coalesce(barrier.generation, 0) then 'execution_not_found'
+    when ask.generation_asked < barrier.generation then 'stale_generation'
+    when batch.state is null and coalesce(ask.batch_index >= barrier.total, true) then 'batch_not_found'
     else 'found'
   end as outcome,
-  barriers.generation,
+  barrier.generation,
   (
     select to_json(reply)
     from (
-      select ask.batch_index, coalesce(barriers.generation, 0) as generation,
-        case when batches.state is null or batches.state = 'released' then 'unclaimed' else batches.state end as state,
-        coalesce(batches.attempt, 0) as attempt, batches.owner, rfc3339(batches.claimed_at) as claimed_at,
-        rfc3339(batches.lease_expires_at) as lease_expires_at, rfc3339(batches.recorded_at) as recorded_at,
-        batches.result, batches.error
+      select ask.batch_index, coalesce(barrier.generation, 0) as generation,
+        case when batch.state is null or batch.state = 'released' then 'unclaimed' else batch.state end as state,
+        coalesce(batch.attempt, 0) as attempt, batch.owner, rfc3339(batch.claimed_at) as claimed_at,
+        rfc3339(batch.lease_expires_at) as lease_expires_at, rfc3339(batch.recorded_at) as recorded_at,
+        batch.result, batch.error
     ) as reply
   ) as reply
 from ask
-left join barriers using (namespace, execution_id)
-left join batches
-  on batches.namespace = ask.namespace
-  and batches.execution_id = ask.execution_id
-  and batches.generation = coalesce(barriers.generation, 0)
-  and batches.batch_index = ask.batch_index
+left join lateral (
+  select *
+  from barriers
+  where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+  limit 1
+) as barrier on true
+left join lateral (
+  select *
+  from batches
+  where batches.namespace = ask.namespace
+    and batches.execution_id = ask.execution_id
+    and batches.generation = coalesce(barrier.generation, 0)
+    and batches.batch_index = ask.batch_index
+  limit 1
+) as batch on true

@@ -8,11 +8,16 @@
 
 with ask as materialized (
   select ask.namespace, ask.execution_id, ask.generation as generation_asked, ask.state as state_asked, ask.after,
-    ask.page, coalesce(barriers.generation, 0) as generation, barriers.total
+    ask.page, coalesce(barrier.generation, 0) as generation, barrier.total
   from json_to_recordset($1) as ask (
     namespace text, execution_id text, generation integer, state text, after integer, page integer
   )
-  left join barriers using (namespace, execution_id)
+  left join lateral (
+    select *
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    limit 1
+  ) as barrier on true
 ),
 
 recorded as (
@@ -107,11 +112,14 @@ select
   case
     when ask.generation_asked > ask.generation then 'execution_not_found'
     when ask.generation_asked < ask.generation then 'stale_generation'
-    when ask.total is null and not exists (
-      select
+    when ask.total is null and (
+      select batches.batch_index
       from batches
-      where batches.namespace = ask.namespace and batches.execution_id = ask.execution_id and batches.generation = 0
-    ) then 'execution_not_found'
+      where batches.namespace = ask.namespace
+        and batches.execution_id = ask.execution_id
+        and batches.generation = ask.generation
+      limit 1
+    ) is null then 'execution_not_found'
     else 'found'
   end as outcome,
   ask.generation,

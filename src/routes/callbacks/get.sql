@@ -12,16 +12,21 @@ with ask as materialized (
 
 select
   case
-    when barriers.generation is null then 'execution_not_found'
-    when barriers.callback is null then 'callback_not_found'
+    when barrier.generation is null then 'execution_not_found'
+    when barrier.callback is null then 'callback_not_found'
     else 'found'
   end as outcome,
   (
     select to_json(reply)
     from (
-      select barriers.execution_id, barriers.generation, barriers.callback_id, barriers.callback_state as state,
-        rfc3339(barriers.callback_due_at) as due_at, barriers.callback, '[]'::json as attempts
+      select barrier.execution_id, barrier.generation, barrier.callback_id, barrier.callback_state as state,
+        rfc3339(barrier.callback_due_at) as due_at, barrier.callback, '[]'::json as attempts
     ) as reply
   ) as reply
 from ask
-left join barriers using (namespace, execution_id)
+left join lateral (
+  select *
+  from barriers
+  where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+  limit 1
+) as barrier on true

@@ -1,0 +1,14 @@
+import { setTimeout as rest } from 'node:timers/promises'
+
+/** Asks until there is an answer. Undefined: there was none when the patience was over. */
+export async function poll<Answer>(
+  ask: () => Promise<Answer | undefined>,
+  { everyMs = 25, forMs = Infinity } = {},
+): Promise<Answer | undefined> {
+  const deadline = Date.now() + forMs
+  for (;;) {
+    const answer = await ask()
+    if (answer !== undefined || Date.now() > deadline) return answer
+    await rest(everyMs)
+  }
+}

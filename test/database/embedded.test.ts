@@ -18,7 +18,7 @@ import { startEmbedded } from '../../src/database/embedded.ts'
 import { exists } from '../../src/database/embedded/folder.ts'
 import { poll } from '../../src/database/embedded/poll.ts'
 import { StartFailure } from '../../src/start-failure.ts'
-import { removeServer } from '../fixtures/server.ts'
+import { removeServer, stopServer } from '../fixtures/server.ts'
 import { makeStage, temporaryFolder } from '../fixtures/services.ts'
 
 const NOBODY = 65_534
@@ -67,7 +67,7 @@ t.test('a new folder gets a durable Postgres that listens on a private socket on
 })
 
 t.test('a server orphaned by kill -9 of its service is adopted', async t => {
-  const dataDir = await seededFolder(t)
+  const dataDir = seededFolder(t)
   const service = stage.start(t, dataDir)
   t.match(await service.report, { origin: 'started' })
   const orphan = await serverPid(dataDir)
@@ -81,7 +81,7 @@ t.test('a server orphaned by kill -9 of its service is adopted', async t => {
 })
 
 t.test('what was acknowledged survives kill -9 of service and server together', async t => {
-  const dataDir = await seededFolder(t)
+  const dataDir = seededFolder(t)
   const service = stage.start(t, dataDir)
   const { url = '' } = await service.report
   await query(url, 'create table acknowledged as select 42 as answer')
@@ -96,7 +96,7 @@ t.test('what was acknowledged survives kill -9 of service and server together', 
 })
 
 t.test('a server that is killed is brought up again while its service lives', async t => {
-  const dataDir = await seededFolder(t)
+  const dataDir = seededFolder(t)
   const sentences: string[] = []
   const server = await startEmbedded({ dataDir, onProgress: text => sentences.push(text) })
   const killed = await serverPid(dataDir)
@@ -148,7 +148,7 @@ t.test('two services that start at once on a new folder share one server', async
 })
 
 t.test('a service that stops leaves a server that another one uses', async t => {
-  const dataDir = await seededFolder(t)
+  const dataDir = seededFolder(t)
   const first = await startEmbedded({ dataDir })
   const second = stage.start(t, dataDir)
   t.match(await second.report, { origin: 'adopted' })
@@ -160,7 +160,9 @@ t.test('a service that stops leaves a server that another one uses', async t => 
 
 t.test('a path too long for a socket is served', async t => {
   const dataDir = join(await ownFolder(t), 'long'.repeat(30))
-  await copySeed(dataDir)
+  await mkdir(dataDir)
+  // With its owners, which `fs.cp` forgets.
+  await promisify(execFile)('cp', ['-a', join(seed, 'postgres'), dataDir])
   t.teardown(() => removeServer(dataDir))
   const server = await startEmbedded({ dataDir })
   t.match(server.url, /host=%2Ftmp%2Frollcall-[0-9a-f]{12}&/)
@@ -169,7 +171,7 @@ t.test('a path too long for a socket is served', async t => {
 })
 
 t.test('blocked install scripts do not matter', async t => {
-  const dataDir = await seededFolder(t)
+  const dataDir = seededFolder(t)
   const packaged = join(await temporaryFolder(t), 'package')
   await promisify(execFile)('cp', ['-al', stage.packaged, packaged])
   const libraries = join(packaged, 'native', 'lib')
@@ -268,7 +270,7 @@ t.test('a start that cannot succeed says what to do', async t => {
   })
 
   t.test('with a setting that Postgres does not take', async t => {
-    const dataDir = await seededFolder(t)
+    const dataDir = seededFolder(t)
     t.equal(
       await refusal({ dataDir, settings: { max_connections: 'many' } }),
       `Postgres did not come up in ${dataDir}/postgres (FATAL:  invalid value for parameter "max_connections": "many"): see ${dataDir}/postgres.log, or set DATABASE_URL to another server.`,
@@ -276,7 +278,7 @@ t.test('a start that cannot succeed says what to do', async t => {
   })
 })
 
-/** A cluster made once; a copy of it is a tenth of the work. */
+/** Made once, because initdb takes longer than most tests. */
 async function makeSeed(): Promise<string> {
   const dataDir = await ownFolder(t)
   const server = await startEmbedded({ dataDir })
@@ -284,17 +286,10 @@ async function makeSeed(): Promise<string> {
   return dataDir
 }
 
-/** With its owners, which `fs.cp` forgets. */
-async function copySeed(dataDir: string): Promise<void> {
-  await mkdir(dataDir)
-  await promisify(execFile)('cp', ['-a', join(seed, 'postgres'), dataDir])
-}
-
-async function seededFolder(t: Test): Promise<string> {
-  const dataDir = await ownFolder(t)
-  await rm(dataDir, { recursive: true })
-  await copySeed(dataDir)
-  return dataDir
+/** Tests take turns with it; whatever one did there, no server is left for the next. */
+function seededFolder(t: Test): string {
+  t.teardown(() => stopServer(seed))
+  return seed
 }
 
 /** Whatever the test did there, no server is left in it. */

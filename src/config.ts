@@ -123,7 +123,7 @@ export interface Setting {
 
 /** One row per variable, for `--help` and the README. */
 export function settings(): Setting[] {
-  const { properties = {} } = z.toJSONSchema(Config, { io: 'output' })
+  const { properties = {} } = z.toJSONSchema(Config, { io: 'output', unrepresentable: 'any' })
   return Object.entries(properties).map(([name, property]) => {
     const {
       description = '',

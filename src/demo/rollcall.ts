@@ -25,9 +25,7 @@ const Decremented = z.object({ outcome: z.string(), settled: z.boolean() })
 const Refused = z.object({
   code: z.string(),
   detail: z.string().optional(),
-  /** The status of the batch when it is recorded, else that of HTTP. */
-  status: z.union([z.string(), z.int()]).optional(),
-  settled: z.boolean().optional(),
+  settled: z.boolean().default(false),
 })
 
 const Barrier = z.object({ state: z.string(), reason: z.string().nullish() })
@@ -93,12 +91,12 @@ export class Rollcall {
   }
 
   async decrement(batch: Batch, body: { token: string; result: object }): Promise<Decrement> {
-    const { execution_id, ...member } = batch
+    const { execution_id, generation, batch_index } = batch
     const path = `${executionPath(execution_id)}/barrier/decrement`
-    const reply = await this.#ask({ method: 'POST', path, body: { ...member, ...body } })
+    const reply = await this.#ask({ method: 'POST', path, body: { generation, batch_index, ...body } })
     if (reply.status !== 409) return read(Decremented, reply)
-    const refused = Refused.parse(reply.body)
-    return { outcome: refused.code, settled: refused.settled ?? isSettled(refused) }
+    const { code, settled } = Refused.parse(reply.body)
+    return { outcome: code, settled }
   }
 
   /** The barrier as soon as it is no longer open. */
@@ -155,12 +153,6 @@ export class Rollcall {
       return undefined
     }
   }
-}
-
-/** A refused decrement after which nothing is left to do for the message. */
-function isSettled({ code, status }: z.infer<typeof Refused>): boolean {
-  const isRecorded = code === 'stale_token' && typeof status === 'string'
-  return isRecorded || code === 'stale_generation' || code === 'barrier_closed'
 }
 
 function executionPath(execution_id: string): string {

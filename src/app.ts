@@ -1,10 +1,11 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type pg from 'pg'
 import type { Config } from './config.ts'
 import { body } from './plugins/body.ts'
 import { database } from './plugins/database.ts'
+import { parseQuery } from './plugins/query.ts'
 import { errors, refuse, refuseConnection } from './plugins/errors.ts'
-import { collectMethods, refuseOtherMethods } from './plugins/methods.ts'
+import { collectPaths, refuseOtherMethods } from './plugins/methods.ts'
 import { openapi } from './plugins/openapi.ts'
 import { readiness } from './plugins/readiness.ts'
 import { validation } from './plugins/validation.ts'
@@ -26,18 +27,18 @@ export async function buildApp(
   const app = Fastify({
     logger: loggerOptions(config),
     // A line for each request would cost more than most requests; what fails is logged where it is refused.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
     http: { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 },
     keepAliveTimeout: 75_000,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false },
+    routerOptions: { maxParamLength: 1024, querystringParser: parseQuery },
     frameworkErrors: refuse,
     clientErrorHandler: refuseConnection,
   })
-  const methodsOf = collectMethods(app)
+  const paths = collectPaths(app)
   app.decorateRequest('namespace', '')
 
   await app.register(errors)
@@ -47,6 +48,6 @@ export async function buildApp(
   await app.register(readiness, { config })
   await app.register(openapi)
   await app.register(routes)
-  refuseOtherMethods(app, methodsOf)
+  refuseOtherMethods(app, paths)
   return app
 }

@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { baseUrl } from './base-url.ts'
 import { readConfig, settings, shown } from './config.ts'
 import { StartFailure } from './start-failure.ts'
 
@@ -16,7 +17,7 @@ const program = new Command('rollcall')
   .addHelpText('after', () => `\nSettings, all from the environment:\n${settingsTable()}`)
 
 program
-  .command('serve', { isDefault: true })
+  .command('serve')
   .description('serve the API; without DATABASE_URL on a Postgres of its own')
   .action(async () => (await import('./main.ts')).serve(readConfig()))
 
@@ -35,16 +36,15 @@ program
   })
 
 program
+  .command('readme', { hidden: true })
+  .description('write the tables of README.md')
+  .action(async () => (await import('./readme.ts')).writeReadme())
+
+program
   .command('health')
   .description('ask a running service whether it is ready; for HEALTHCHECK')
   .action(async () => {
-    const { HOST, PORT } = readConfig()
-    const host = HOST === '0.0.0.0' || HOST === '::' ? 'localhost' : HOST
-    const reply = await fetch(`http://${host}:${PORT}/readyz`, {
-      signal: AbortSignal.timeout(5000),
-    })
-    process.stdout.write(`${await reply.text()}\n`)
-    process.exitCode = reply.ok ? 0 : 1
+    process.exitCode = await (await import('./health.ts')).health(readConfig())
   })
 
 program
@@ -59,7 +59,7 @@ program
     const { HOST, PORT } = readConfig()
     const { demo } = await import('./demo/demo.ts')
     process.exitCode = await demo(folder, {
-      url: `http://${HOST}:${PORT}`,
+      url: baseUrl(HOST, PORT),
       cli: fileURLToPath(import.meta.url),
     })
   })

@@ -95,7 +95,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   throw new StartFailure(
     parsed.error.issues
       .map(({ path: [name = ''], message }) => {
-        const value = secret(String(name)) ? 'its value' : JSON.stringify(environment[String(name)])
+        const value = secret(String(name)) ? 'hidden' : JSON.stringify(environment[String(name)])
         return `${String(name)} is ${value}, but the rule is: ${message}.`
       })
       .join('\n'),
@@ -134,7 +134,7 @@ export function settings(): Setting[] {
     return {
       name,
       description,
-      fallback: fallback === undefined ? '' : String(fallback),
+      fallback: typeof fallback === 'string' ? fallback : (JSON.stringify(fallback) ?? ''),
       bounds: maximum === undefined ? '' : `${minimum} to ${maximum}`,
     }
   })
@@ -145,9 +145,14 @@ export function shown(config: Config): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(config).map(([name, value]) => [
       name,
-      secret(name) ? String(value).replace(/\/\/[^@/]*@/, '//***@') : value,
+      secret(name) && typeof value === 'string' ? withoutPassword(value) : value,
     ]),
   )
+}
+
+/** A password may hold an @ of its own, or be a parameter. */
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^/?#]*@/, '//***@').replace(/([?&]password=)[^&#]*/i, '$1***')
 }
 
 function secret(name: string): boolean {

@@ -3,8 +3,9 @@ import type { FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { buildApp } from './app.ts'
+import { baseUrl } from './base-url.ts'
 import { type Config, shown, unknownVariables } from './config.ts'
-import { migrate } from './database/migrate.ts'
+import { migrate, type Migrated } from './database/migrate.ts'
 import { StartFailure } from './start-failure.ts'
 
 interface Postgres {
@@ -18,10 +19,10 @@ interface Postgres {
 export async function serve(config: Config): Promise<void> {
   const postgres = await openPostgres(config)
   try {
-    if (config.ROLLCALL_MIGRATE_ON_START) await migrate(postgres.url)
+    if (config.ROLLCALL_MIGRATE_ON_START) await bringUpToDate(postgres)
     const app = await buildApp(config, { connectionString: postgres.url })
     for (const sentence of unknownVariables()) app.log.warn(sentence)
-    await listen(app, config)
+    await listen(app, config, postgres)
     announceOn(app, postgres)
     closeWithGrace({ delay: false, logger: app.log }, async ({ err, signal }) => {
       if (err) app.log.fatal({ err }, 'An error that nobody caught ends the service.')
@@ -31,6 +32,17 @@ export async function serve(config: Config): Promise<void> {
   } catch (error) {
     await postgres.stop()
     throw error
+  }
+}
+
+async function bringUpToDate({ url }: Postgres): Promise<Migrated> {
+  try {
+    return await migrate(url)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new StartFailure(
+      `The schema could not be brought up to date: ${why}. Nothing of it was changed.`,
+    )
   }
 }
 
@@ -86,9 +98,17 @@ async function reach(url: string): Promise<void> {
   }
 }
 
-async function listen(app: FastifyInstance, { HOST: host, PORT: port }: Config): Promise<void> {
+async function listen(
+  app: FastifyInstance,
+  { HOST: host, PORT: port }: Config,
+  { words }: Postgres,
+): Promise<void> {
   try {
-    await app.listen({ host, port, listenTextResolver: () => '' })
+    await app.listen({
+      host,
+      port,
+      listenTextResolver: url => `Rollcall serves ${url} on ${words}.`,
+    })
   } catch (error) {
     await app.close()
     const code = (error as NodeJS.ErrnoException).code
@@ -113,9 +133,8 @@ async function listen(app: FastifyInstance, { HOST: host, PORT: port }: Config):
 
 /** The banner is for people, on stderr, so that a pipe gets JSON lines only. */
 function announceOn(app: FastifyInstance, { words }: Postgres): void {
-  const { address, port, family } = app.server.address() as AddressInfo
-  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
-  if (!process.stdout.isTTY) app.log.info({ url }, `Rollcall serves ${url} on ${words}.`)
+  const { address, port } = app.server.address() as AddressInfo
+  const url = baseUrl(address, port)
   process.stderr.write(
     [
       '',
@@ -136,7 +155,7 @@ function announceOn(app: FastifyInstance, { words }: Postgres): void {
 export async function migrateOnly(config: Config): Promise<void> {
   const postgres = await openPostgres(config)
   try {
-    const { version, applied } = await migrate(postgres.url)
+    const { version, applied } = await bringUpToDate(postgres)
     const files = applied.length === 0 ? 'nothing to run' : `ran ${applied.join(', ')}`
     process.stdout.write(`The schema is at version ${version}: ${files}.\n`)
   } finally {

@@ -1,6 +1,6 @@
 import { Client, DatabaseError } from 'pg'
 import { urlOf } from './embedded/address.ts'
-import { lastLine } from './embedded/binaries.ts'
+import { lastLine, packagedBinaries } from './embedded/binaries.ts'
 import { type DataFolder, openDataFolder } from './embedded/folder.ts'
 import { poll } from './embedded/poll.ts'
 import {
@@ -38,9 +38,12 @@ const REVIVE_EVERY_MS = 1_000
  * kill of this process. As long as this process lives it brings a server that died up again, since
  * nobody else would.
  */
-export async function startEmbedded(
-  options: ServerOptions & { dataDir: string },
-): Promise<Embedded> {
+export async function startEmbedded({
+  // First of all, so that where Postgres was left out the answer is about that, and not about a folder.
+  packaged = packagedBinaries(),
+  ...given
+}: ServerOptions & { dataDir: string }): Promise<Embedded> {
+  const options = { ...given, packaged }
   const folder = await openDataFolder(options.dataDir)
   const isNew = await createCluster(folder, options)
   const { client, origin } = await bringUp(folder, options)

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Client, type ClientConfig, escapeIdentifier } from 'pg'
 
@@ -24,16 +25,15 @@ async function hearUntilLost(
   signal: AbortSignal,
 ): Promise<void> {
   const client = new Client({ ...connection, keepAlive: true, connectionTimeoutMillis: 5000 })
-  const lost = new Promise<void>(resolve => {
-    client.on('error', () => resolve())
-    client.on('end', () => resolve())
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+  const lost = new AbortController()
+  client.on('error', () => lost.abort())
+  client.on('end', () => lost.abort())
   client.on('notification', ({ payload }) => hear(payload ?? ''))
+  const over = AbortSignal.any([signal, lost.signal])
   try {
     await client.connect()
     await client.query(`listen ${escapeIdentifier(channel)}`)
-    await lost
+    if (!over.aborted) await once(over, 'abort')
   } finally {
     await client.end()
   }

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client, type ClientConfig } from 'pg'
 import Postgrator from 'postgrator'
@@ -33,7 +34,7 @@ export async function migrate(connection: string | ClientConfig): Promise<Migrat
     // A database that is ahead stays as it is: going back is a decision for people.
     return {
       version: await postgrator.getDatabaseVersion(),
-      applied: applied.map(({ filename }) => filename),
+      applied: applied.map(({ filename }) => basename(filename)),
     }
   } finally {
     await client.end()

@@ -53,14 +53,25 @@ export async function execute<Row>(
   }
 }
 
-/** One JSON array of asks in, one row per ask out, in order. */
+/**
+ * One JSON array of asks in, its rows out. What answers `again` met a change newer than its snapshot, and runs once more in
+ * a new one.
+ */
 export async function ask<Row>(
   database: Database,
   sql: Statement,
   asks: readonly object[],
   options?: { once: boolean },
 ): Promise<Row[]> {
-  return execute<Row>(database, sql, [stringify(asks)], options)
+  for (;;) {
+    const rows = await execute<Row & { outcome?: string }>(
+      database,
+      sql,
+      [stringify(asks)],
+      options,
+    )
+    if (rows.every(({ outcome }) => outcome !== 'again')) return rows
+  }
 }
 
 type Attempt<Row> =

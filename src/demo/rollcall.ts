@@ -93,7 +93,11 @@ export class Rollcall {
   async decrement(batch: Batch, body: { token: string; result: object }): Promise<Decrement> {
     const { execution_id, generation, batch_index } = batch
     const path = `${executionPath(execution_id)}/barrier/decrement`
-    const reply = await this.#ask({ method: 'POST', path, body: { generation, batch_index, ...body } })
+    const reply = await this.#ask({
+      method: 'POST',
+      path,
+      body: { generation, batch_index, ...body },
+    })
     if (reply.status !== 409) return read(Decremented, reply)
     const { code, settled } = Refused.parse(reply.body)
     return { outcome: code, settled }

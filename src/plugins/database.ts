@@ -33,6 +33,8 @@ export const database = plugin<DatabaseOptions>(
     const { pool } = app.pg
     // Without a listener an idle connection that the server ends would end the process.
     pool.on('error', error => app.log.warn({ err: error }, 'An idle database connection was lost.'))
+    // Likewise one in use, between two queries; its query fails by itself.
+    pool.on('connect', client => client.on('error', () => undefined))
     const own: Database = { pool, prepared: config.ROLLCALL_PREPARED_STATEMENTS }
     const closings = new Closings(own, connection, app.log)
 

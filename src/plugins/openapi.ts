@@ -41,7 +41,7 @@ export const openapi = plugin(
       routePrefix: '/docs',
       staticCSP: contentSecurityPolicy,
       theme: { title: 'Rollcall' },
-      uiConfig: { docExpansion: 'list', defaultModelsExpandDepth: 0, displayRequestDuration: true },
+      uiConfig: { layout: 'BaseLayout', defaultModelsExpandDepth: 0, displayRequestDuration: true },
     })
   },
   { name: 'openapi' },
@@ -53,6 +53,6 @@ function documentIn(version: '3.1.0' | '3.0.3'): FastifyDynamicSwaggerOptions {
     openapi: { openapi: version, ...about(version) },
     convertConstToEnum: false,
     transform: withHeaders(createJsonSchemaTransform({})),
-    transformObject: made => correct(transformObject(made) as unknown as Document) as never,
+    transformObject: made => correct(transformObject(made) as Document),
   }
 }

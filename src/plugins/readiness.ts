@@ -16,6 +16,8 @@ const sql = statement('readiness.sql', import.meta.url)
 /** A verdict is this old at most before it is made again, so that a probe storm costs one query a second. */
 const FRESH_MS = 1000
 
+const retryAfter = { headers: { 'retry-after': '1' } }
+
 interface Settings {
   version?: number
   fsync: string
@@ -25,7 +27,7 @@ interface Settings {
 }
 
 /** Whether this replica can serve, and if not, why and what to do, in one sentence. */
-export class Readiness {
+class Readiness {
   readonly #app: FastifyInstance
   readonly #config: Config
   #draining = false
@@ -33,7 +35,7 @@ export class Readiness {
   #inFlight = 0
   #onIdle: () => void = () => undefined
   /** The schema or the settings are wrong; a database that is away is not: requests find that out themselves. */
-  #unfit: Refusal | undefined = new Refusal('not_ready')
+  #unfit: Refusal | undefined = new Refusal('not_ready', {}, retryAfter)
   #verdict: Promise<Refusal | undefined> = Promise.resolve(this.#unfit)
   #judgedAt = 0
 
@@ -113,8 +115,6 @@ export class Readiness {
     return `${unsafe.join(' and ')} is off, so acknowledged writes may be lost; turn it on, or set ROLLCALL_ALLOW_UNSAFE_DURABILITY=true.`
   }
 }
-
-const retryAfter = { headers: { 'retry-after': '1' } }
 
 export const readiness = plugin<{ config: Config }>(
   async (app, { config }) => {

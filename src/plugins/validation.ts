@@ -11,6 +11,10 @@ export const validation = plugin(
       const judged = schema.safeParse(data ?? {}, { reportInput: true })
       return judged.success ? { value: judged.data } : { error: refusalOf(judged.error) }
     })
+    // A route that names no query takes none.
+    app.addHook('onRoute', ({ schema }) => {
+      if (schema && !schema.hide) schema.querystring ??= z.strictObject({})
+    })
     app.setSerializerCompiler(() => stringify)
     app.setReplySerializer(stringify)
   },

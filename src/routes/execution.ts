@@ -31,7 +31,7 @@ export const ExecutionId = z
     description: 'The name of the run.',
     minLength: 1,
     maxLength: 255,
-    example: 'invoices-2026-11',
+    examples: ['invoices-2026-11'],
   })
 
 /** A number in a path or query: digits only, no leading zeros, judged before it is one. */
@@ -57,7 +57,7 @@ export const QueryWaitSeconds = digits(
   'How long to wait for the barrier to close.',
 ).optional()
 export const QueryLimit = digits(1, 1000, 'The most members of a page; 100 if left out.').optional()
-export const QueryCursor = z
+const QueryCursor = z
   .string()
   .min(1)
   .max(1024)
@@ -69,9 +69,10 @@ export const Generation = z.int().min(1).max(MOST_INT4).meta({
   description: 'The run that enqueue returned; older is fenced, left out is the current.',
 })
 
-export const Moment = z.iso
-  .datetime()
-  .meta({ description: 'RFC 3339 in UTC, microseconds.', example: '2026-11-23T09:30:00.123456Z' })
+export const Moment = z.iso.datetime().meta({
+  description: 'RFC 3339 in UTC, microseconds.',
+  examples: ['2026-11-23T09:30:00.123456Z'],
+})
 
 /** Any JSON of a caller's, which passes through digit by digit. */
 export const CallersJson = z.instanceof(RawJson).meta({ description: 'Any JSON.' })
@@ -85,8 +86,24 @@ export const IdempotencyKey = z.looseObject({
       'has to be 1 to 255 printable ASCII characters',
     )
     .optional()
-    .describe('Fresh for each call; the same only to repeat that call after a lost reply.'),
+    .meta({
+      description: 'Fresh for each call; the same only to repeat that call after a lost reply.',
+      minLength: 1,
+      maxLength: 255,
+    }),
 })
+
+/** Of a reply that says when to come back. */
+export const RetryAfter = z
+  .int()
+  .min(1)
+  .max(MOST_INT4)
+  .meta({ format: 'int32', description: 'Seconds to stay away.' })
+
+export const NextCursor = z
+  .string()
+  .nullable()
+  .describe('Only null ends the list; a page may be empty before that.')
 
 /** A cursor is opaque to callers: the values after which the next page begins. */
 export function toCursor(values: object): string {

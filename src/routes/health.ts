@@ -1,13 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Routes } from './execution.ts'
-import { refusedWith } from './problem.ts'
+import { refusedUnheard, refusedWith } from './problem.ts'
+import { repliedWith } from './reply.ts'
+
+/** No probe may be answered from a cache. */
+const headers = { 'Cache-Control': z.literal('no-store') }
 
 const Ready = z.object({ status: z.literal('ready') })
 
 const ready = {
   tags: ['health'],
-  response: { 200: Ready, ...refusedWith() },
+  response: { 200: repliedWith('Send requests here.', Ready, headers), ...refusedWith() },
 }
 
 const livez = {
@@ -15,7 +19,10 @@ const livez = {
     summary: 'Is the process alive? Never asks the database',
     operationId: 'isAlive',
     tags: ['health'],
-    response: { 200: z.object({ status: z.literal('alive') }) },
+    response: {
+      200: repliedWith('It runs.', z.object({ status: z.literal('alive') }), headers),
+      ...refusedUnheard,
+    },
   },
 }
 

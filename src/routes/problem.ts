@@ -1,13 +1,19 @@
 import { z } from 'zod'
 import { type RefusalCode, refusals } from '../refusals.ts'
+import { BarrierState } from './barriers/barrier.ts'
+import { Attempt, Status } from './batches/batch.ts'
+import { Int32, RetryAfter } from './execution.ts'
 
-/** What every request may be answered with, whatever its route. */
-const always = [
+/** What any request may be answered with before its route looks at it. */
+const unheard = [
   'invalid_request',
-  'route_not_found',
   'request_timeout',
   'uri_too_long',
   'headers_too_large',
+] as const satisfies RefusalCode[]
+
+/** What a route that asks the database may be answered with besides. */
+const unserved = [
   'internal_error',
   'database_unavailable',
   'overloaded',
@@ -22,50 +28,79 @@ export const bodyRefusals = [
   'unstorable_json',
 ] as const
 
-const RetryAfter = z.int().min(1).meta({ description: 'Seconds to stay away.' })
+const FieldErrors = z
+  .array(
+    z.object({
+      path: z.string().describe('The member, with a dot between steps.'),
+      message: z.string().describe('The rule that it breaks.'),
+    }),
+  )
+  .describe('Each member that breaks a rule.')
 
-function problemOf(status: number, codes: RefusalCode[]) {
-  return z
-    .looseObject({
-      type: z.string().describe('A URN that names the code.'),
-      title: z.string().describe('The sentence of the code.'),
-      status: z.literal(status),
-      detail: z.string().describe('What is wrong with this request and what to do.'),
-      code: z.enum(codes),
-      ...(status === 400 || status === 413
-        ? {
-            errors: z
-              .array(z.object({ path: z.string(), message: z.string() }))
-              .optional()
-              .describe('Each member that breaks a rule: where, and which rule.'),
-          }
-        : {}),
-      ...(status >= 500
-        ? {
-            effect: z
-              .enum(['none', 'unknown'])
-              .describe('Whether the call may have had an effect.'),
-          }
-        : {}),
-    })
-    .describe(codes.map(code => `${code}: ${refusals[code][1]}`).join('\n'))
+/** The truth that a worker needs to go on, as far as the refusal knows it. */
+const truth = z
+  .object({
+    batch_index: Int32,
+    batch_status: Status.describe('What is recorded of the batch; status is that of the reply.'),
+    same: z.boolean().describe('Whether the call brought what is recorded.'),
+    attempt: Attempt,
+    generation: Int32.describe('The current run; 0 without a barrier.'),
+    state: BarrierState.describe('Of the barrier.'),
+    reason: z.string().nullable().describe('Why the barrier ended early.'),
+    total: Int32.nullable(),
+    succeeded: Int32,
+    failed: Int32,
+    remaining: Int32,
+    settled: z.boolean().describe('Whether to acknowledge the message all the same.'),
+  })
+  .partial().shape
+
+function membersOf(status: number) {
+  if (status === 404 || status === 409) return truth
+  if (status === 422) return { errors: FieldErrors.optional(), ...truth }
+  if (status === 400) return { errors: FieldErrors }
+  if (status === 413) return { errors: FieldErrors.optional() }
+  if (status < 500) return {}
+  const effect = z.enum(['none', 'unknown']).describe('Whether the call may have had an effect.')
+  if (status === 503) return { effect }
+  return { effect, request_id: z.string().describe('The log has the cause under it.') }
 }
 
-/** The response schemas of a route that can be refused with these codes, and with what any route can. */
+function problemOf(status: number, codes: RefusalCode[]) {
+  return z.looseObject({
+    type: z.string().meta({ format: 'uri', description: 'A URN that names the code.' }),
+    title: z.string().describe('The sentence of the code.'),
+    status: z.literal(status).meta({ type: 'integer', format: 'int32' }),
+    detail: z.string().describe('What is wrong with this request and what to do.'),
+    code: z.enum(codes),
+    ...membersOf(status),
+  })
+}
+
+/** The response schemas of a route that can be refused with these codes, and of one that asks the database. */
 export function refusedWith(...codes: RefusalCode[]) {
-  const byStatus = new Map<number, RefusalCode[]>()
-  for (const code of new Set([...codes, ...always])) {
-    const [status] = refusals[code]
-    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
-  }
+  return problemsOf([...unheard, ...codes, ...unserved])
+}
+
+/** The response schemas of a route that answers whatever state the service is in. */
+export const refusedUnheard = problemsOf(unheard)
+
+function statusOf(code: RefusalCode): number {
+  return refusals[code][0]
+}
+
+function problemsOf(codes: readonly RefusalCode[]) {
   return Object.fromEntries(
-    [...byStatus].map(([status, sameStatus]) => [
-      status,
-      {
-        description: sameStatus.join(', '),
-        ...(status === 503 ? { headers: { 'Retry-After': RetryAfter } } : {}),
-        content: { 'application/problem+json': { schema: problemOf(status, sameStatus) } },
-      },
-    ]),
+    [...new Set(codes.map(statusOf))].map(status => {
+      const sameStatus = [...new Set(codes)].filter(code => statusOf(code) === status)
+      return [
+        status,
+        {
+          description: sameStatus.map(code => `\`${code}\`: ${refusals[code][1]}`).join('\n\n'),
+          headers: status === 503 ? { 'Retry-After': RetryAfter } : {},
+          content: { 'application/problem+json': { schema: problemOf(status, sameStatus) } },
+        },
+      ]
+    }),
   )
 }

@@ -5,6 +5,7 @@ import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../batches/batch.ts'
 import { Generation, Int32, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { BarrierParams, BarrierState, counts } from './barrier.ts'
 
 const schema = {
@@ -21,19 +22,21 @@ const schema = {
         reason => reason.isWellFormed() && !reason.includes('\0'),
         'has to be text without NUL',
       )
-      .default('Aborted without a reason.'),
+      .default('Aborted without a reason.')
+      .describe('For whoever asks why.'),
     generation: Generation.optional(),
   }),
   response: {
-    200: z
-      .object({
+    200: repliedWith(
+      'The barrier is closed, by this call or before.',
+      z.object({
         outcome: z.enum(['aborted', 'already_closed']),
         generation: Int32,
         state: BarrierState,
-        reason: z.string().nullable(),
+        reason: z.string().nullable().describe('Of the call that closed it.'),
         ...counts,
-      })
-      .meta({ id: 'Aborted' }),
+      }),
+    ),
     ...refusedWith('execution_not_found', 'stale_generation', ...bodyRefusals),
   },
 }

@@ -22,4 +22,4 @@ export const Barrier = z
     closed_at: Moment.nullable(),
     callback: z.object({ state: CallbackState }),
   })
-  .meta({ id: 'BarrierSummary', description: 'The counter over the batches of one execution.' })
+  .meta({ id: 'BarrierSummary', description: 'A barrier without its metadata.' })

@@ -2,12 +2,17 @@ import { z } from 'zod'
 import type { Run } from '../../database/coalesce.ts'
 import { statement } from '../../database/statement.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
-import { nonce, outcomeFields, resultOrError, Status, Token } from '../batches/batch.ts'
+import { Attempt, nonce, outcomeFields, resultOrError, Status, Token } from '../batches/batch.ts'
 import { Generation, Int32, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { BarrierParams, BarrierState, counts } from './barrier.ts'
 
 const member = { batch_index: Int32, token: Token.optional(), ...outcomeFields }
+
+const ClosedByThis = z
+  .boolean()
+  .describe('True in one reply, which may be lost: act on the callback only.')
 
 const Counted = z
   .object({
@@ -18,19 +23,31 @@ const Counted = z
     generation: Int32,
     state: BarrierState,
     ...counts,
-    closed_by_this: z
-      .boolean()
-      .describe('True in one reply, which may be lost: act on the callback only.'),
+    closed_by_this: ClosedByThis,
     settled: z.literal(true),
   })
-  .meta({ id: 'Counted' })
+  .meta({
+    id: 'Counted',
+    description: 'The batch is recorded and counted, by this call or before.',
+  })
 
-const RefusedDecrement = z.looseObject({
-  outcome: z.literal('refused'),
-  batch_index: Int32,
-  code: z.enum(['batch_out_of_range', 'stale_token', 'barrier_closed']),
-  settled: z.boolean(),
-})
+const RefusedDecrement = z
+  .object({
+    outcome: z.literal('refused'),
+    batch_index: Int32,
+    code: z.enum(['batch_out_of_range', 'stale_token', 'barrier_closed']),
+    status: Status.optional().describe('What is recorded of the batch, if anything.'),
+    attempt: Attempt.optional(),
+    generation: Int32,
+    state: BarrierState,
+    reason: z.string().nullable().optional().describe('Why the barrier ended early.'),
+    ...counts,
+    settled: z.boolean().describe('Whether to acknowledge the message all the same.'),
+  })
+  .meta({
+    id: 'RefusedDecrement',
+    description: 'A member that alone would be refused with this code.',
+  })
 
 const schema = {
   summary: 'Record the outcome of a batch and count it',
@@ -39,7 +56,7 @@ const schema = {
   params: BarrierParams,
   body: z.strictObject({ ...member, generation: Generation.optional() }).superRefine(resultOrError),
   response: {
-    200: Counted,
+    200: repliedWith('It is counted, by this call or before.', Counted),
     ...refusedWith(
       'execution_not_found',
       'stale_token',
@@ -61,13 +78,16 @@ const bulkSchema = {
     batches: z.array(z.strictObject(member).superRefine(resultOrError)).min(1).max(1000),
   }),
   response: {
-    200: z.object({
-      batches: z.array(z.union([Counted, RefusedDecrement])),
-      generation: Int32,
-      state: BarrierState,
-      ...counts,
-      closed_by_this: z.boolean(),
-    }),
+    200: repliedWith(
+      'One for each batch, in the order sent, and the barrier after all of them.',
+      z.object({
+        batches: z.array(z.discriminatedUnion('outcome', [Counted, RefusedDecrement])),
+        generation: Int32,
+        state: BarrierState,
+        ...counts,
+        closed_by_this: ClosedByThis,
+      }),
+    ),
     ...refusedWith('execution_not_found', 'stale_generation', ...bodyRefusals),
   },
 }
@@ -117,7 +137,11 @@ export const decrement: Routes = async app => {
         })),
       )
       const whole = answers.find(({ outcome }) => wholeCall.has(outcome))
-      if (whole) throw new Refusal(whole.outcome as RefusalCode, { generation: whole.generation })
+      if (whole)
+        throw new Refusal(whole.outcome as RefusalCode, {
+          generation: whole.generation,
+          settled: isSettled(whole.outcome, undefined),
+        })
       const closed_by_this = answers.some(answer => answer.closed_by_this)
       if (closed_by_this) app.closings.announce({ namespace, ...params })
       const [{ state, remaining, total, succeeded, failed, generation: current }] = answers as [

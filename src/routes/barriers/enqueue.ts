@@ -14,6 +14,7 @@ import {
   type Routes,
 } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { BarrierParams, BarrierState, counts } from './barrier.ts'
 
 const seconds = z.int().min(1).max(2_592_000)
@@ -48,7 +49,7 @@ const Enqueue = z
       .max(1_000_000)
       .optional()
       .meta({ format: 'int32', description: 'How often one batch may be granted.' }),
-    metadata: CallersJson.optional(),
+    metadata: CallersJson.optional().describe('Any JSON to 64 KiB, handed on.'),
     conflict_policy: z
       .enum(['use_existing', 'fail', 'replace'])
       .default('use_existing')
@@ -90,7 +91,7 @@ const Enqueued = z
       .nullable()
       .describe('What a replace ended.'),
   })
-  .meta({ id: 'Enqueued' })
+  .meta({ id: 'Enqueued', description: 'The barrier, created or found.' })
 
 const schema = {
   summary: 'Raise the barrier of an execution, before its messages are published',
@@ -100,12 +101,10 @@ const schema = {
   headers: IdempotencyKey,
   body: Enqueue,
   response: {
-    200: Enqueued.describe('The barrier that is there.'),
-    201: {
-      description: 'A new barrier, or a new generation of it.',
-      headers: { Location: z.string().describe('The path of the barrier.') },
-      content: { 'application/json': { schema: Enqueued } },
-    },
+    200: repliedWith('The barrier that is there.', Enqueued),
+    201: repliedWith('A new barrier, or a new generation of it.', Enqueued, {
+      Location: z.string().describe('The path of the barrier.'),
+    }),
     ...refusedWith(
       'barrier_exists',
       'stale_generation',

@@ -4,7 +4,27 @@ import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Attempt } from '../batches/batch.ts'
 import { Int32, Moment, QueryGeneration, QueryWaitSeconds, type Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { Barrier, BarrierParams } from './barrier.ts'
+
+const BarrierInFull = Barrier.extend({
+  metadata: z.unknown().describe('As enqueue brought it.'),
+  claimed: Int32.optional().describe('Batches that somebody holds.'),
+  leases_expired: Int32.optional().describe('Of these, the next delivery takes over.'),
+  unclaimed: Int32.optional().describe('Batches that nobody holds.'),
+  claims: z
+    .array(
+      z.object({
+        batch_index: Int32,
+        owner: z.string().nullable(),
+        attempt: Attempt,
+        claimed_at: Moment,
+        lease_expires_at: Moment.nullable(),
+      }),
+    )
+    .optional()
+    .describe('The 20 held longest.'),
+}).meta({ id: 'Barrier', description: 'The counter over the batches of one execution.' })
 
 const schema = {
   summary: 'Read a barrier, or wait for its end',
@@ -17,24 +37,7 @@ const schema = {
     detail: z.enum(['claims']).optional().describe('Also who holds what: why it is not done.'),
   }),
   response: {
-    200: Barrier.extend({
-      metadata: z.unknown().describe('As enqueue brought it.'),
-      claimed: Int32.optional(),
-      leases_expired: Int32.optional(),
-      unclaimed: Int32.optional(),
-      claims: z
-        .array(
-          z.object({
-            batch_index: Int32,
-            owner: z.string().nullable(),
-            attempt: Attempt,
-            claimed_at: Moment,
-            lease_expires_at: Moment.nullable(),
-          }),
-        )
-        .optional()
-        .describe('The 20 held longest.'),
-    }).meta({ id: 'Barrier' }),
+    200: repliedWith('As it is now, or when it closed or the wait was over.', BarrierInFull),
     ...refusedWith('execution_not_found', 'stale_generation'),
   },
 }
@@ -58,7 +61,12 @@ export const getBarrier: Routes = async app => {
     let [answer] = await run([ask])
     const { generation: waitedFor } = answer
     let stirred = wait_seconds > 0
-    while (stirred && answer.state === 'open' && answer.generation === waitedFor) {
+    while (
+      stirred &&
+      answer.outcome === 'found' &&
+      answer.state === 'open' &&
+      answer.generation === waitedFor
+    ) {
       stirred = await waiter.stirred(waitedFor, deadline)
       ;[answer] = await run([ask])
     }

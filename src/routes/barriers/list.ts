@@ -1,31 +1,49 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
-import { cursorOf, ExecutionId, QueryLimit, type Routes, toCursor } from '../execution.ts'
+import {
+  cursorOf,
+  ExecutionId,
+  NextCursor,
+  QueryLimit,
+  type Routes,
+  toCursor,
+} from '../execution.ts'
 import { refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { Barrier, BarrierState } from './barrier.ts'
 
 /** The moment as text, so that no microsecond is lost. */
-const Cursor = z.strictObject({ created_at: z.iso.datetime(), execution_id: z.string() })
+const Cursor = z.strictObject({
+  created_at: z.iso.datetime().refine(moment => moment >= '1970'),
+  execution_id: ExecutionId,
+})
+
+/** As an execution id, but '.' and '..' may begin one. */
+const Prefix = z
+  .string()
+  .refine(prefix => prefix.isWellFormed(), 'has to be well-formed Unicode')
+  .refine(prefix => !/\p{Cc}/u.test(prefix), 'has to be without control characters')
+  .refine(prefix => prefix !== '' && Buffer.byteLength(prefix) <= 255, 'has to have 1 to 255 bytes')
+  .meta({
+    description: 'The bytes that the ids begin with.',
+    minLength: 1,
+    maxLength: 255,
+    examples: ['invoices-'],
+  })
 
 const schema = {
   summary: 'List executions, newest first; with a prefix in order of id',
   operationId: 'listExecutions',
   tags: ['barriers'],
   querystring: z.strictObject({
-    state: BarrierState.optional(),
-    prefix: ExecutionId.optional().describe('The bytes that the ids begin with.'),
+    state: BarrierState.optional().describe('Only barriers in this state.'),
+    prefix: Prefix.optional(),
     cursor: cursorOf(Cursor),
     limit: QueryLimit,
   }),
   response: {
-    200: z.object({
-      data: z.array(Barrier),
-      next_cursor: z
-        .string()
-        .nullable()
-        .describe('Only null ends the list; a page may be empty before that.'),
-    }),
+    200: repliedWith('One page.', z.object({ data: z.array(Barrier), next_cursor: NextCursor })),
     ...refusedWith(),
   },
 }

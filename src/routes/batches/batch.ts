@@ -51,18 +51,20 @@ export function resultOrError(
   context.addIssue({ code: 'custom', path: [wrong], message, input: 'JSON' })
 }
 
+export const BatchState = z.enum(['unclaimed', 'claimed', 'succeeded', 'failed'])
+
 export const Batch = z
   .object({
     batch_index: Int32,
-    generation: Int32,
-    state: z.enum(['unclaimed', 'claimed', 'succeeded', 'failed']),
+    generation: Int32.describe('0 without a barrier.'),
+    state: BatchState,
     attempt: Attempt,
     owner: z.string().nullable(),
     claimed_at: Moment.nullable(),
     lease_expires_at: Moment.nullable(),
     recorded_at: Moment.nullable(),
-    result: z.unknown(),
-    error: z.unknown(),
+    result: z.unknown().describe('What it succeeded with; any JSON.'),
+    error: z.unknown().describe('What it failed with; any JSON.'),
   })
   .meta({ id: 'Batch', description: 'One member of an execution.' })
 

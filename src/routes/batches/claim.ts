@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { RawJson } from '../../json.ts'
-import { Refusal } from '../../refusals.ts'
+import { Refusal, type RefusalMembers } from '../../refusals.ts'
 import { statement } from '../../database/statement.ts'
-import { Generation, IdempotencyKey, Int32, Moment, type Routes } from '../execution.ts'
+import { Generation, IdempotencyKey, Int32, Moment, RetryAfter, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import {
   Attempt,
   BatchesParams,
@@ -18,54 +19,83 @@ import {
 /** The longest result that a reply to a claim carries. */
 const INLINE_BYTES = 16 * 1024
 
-const always = { claimed: z.boolean(), settled: z.boolean(), batch_index: Int32, generation: Int32 }
+const claimed = (now: boolean) => z.literal(now).describe('Whether to work now.')
+const settled = (over: boolean) => z.literal(over).describe('Whether to acknowledge the message.')
+const subject = { batch_index: Int32, generation: Int32 }
 const held = { attempt: Attempt, lease_expires_at: Moment.nullable() }
 
-const Claim = z
-  .discriminatedUnion('outcome', [
-    z.object({
+const outcomes = [
+  z
+    .object({
       outcome: z.literal('granted'),
-      ...always,
+      claimed: claimed(true),
+      settled: settled(false),
+      ...subject,
       ...held,
       token: Token,
       replayed: z
         .literal(true)
         .optional()
         .describe('Granted before, to the call of this Idempotency-Key.'),
-    }),
-    z.object({
+    })
+    .meta({ id: 'GrantedClaim', description: 'Work now.' }),
+  z
+    .object({
       outcome: z.literal('in_progress'),
-      ...always,
+      claimed: claimed(false),
+      settled: settled(false),
+      ...subject,
       ...held,
       owner: z.string().nullable(),
-      retry_after_seconds: Int32.optional().describe('When the lease ends, if it has one.'),
-    }),
-    z.object({
+      retry_after_seconds: RetryAfter.optional().describe('When the lease ends, if it has one.'),
+    })
+    .meta({ id: 'ClaimInProgress', description: 'Somebody else works. Give the message back.' }),
+  z
+    .object({
       outcome: z.literal('finished'),
-      ...always,
+      claimed: claimed(false),
+      settled: settled(true),
+      ...subject,
       status: Status,
       result: z.unknown().optional(),
       error: z.unknown().optional(),
       result_omitted: z.literal(true).optional().describe('Read it with GET of the batch.'),
-    }),
-    z.object({
+    })
+    .meta({ id: 'FinishedClaim', description: 'Done before. Acknowledge the message.' }),
+  z
+    .object({
       outcome: z.literal('closed'),
-      ...always,
+      claimed: claimed(false),
+      settled: settled(true),
+      ...subject,
       state: z.enum(['completed', 'aborted', 'expired', 'replaced']),
       reason: z.string().nullable(),
-    }),
-    z.object({ outcome: z.literal('exhausted'), ...always, attempt: Attempt }),
-  ])
-  .meta({
-    id: 'Claim',
-    description: 'claimed: work now. settled: acknowledge the message. Neither: give it back.',
-  })
+    })
+    .meta({ id: 'ClosedClaim', description: 'The run is over. Acknowledge the message.' }),
+  z
+    .object({
+      outcome: z.literal('exhausted'),
+      claimed: claimed(false),
+      settled: settled(true),
+      ...subject,
+      attempt: Attempt,
+    })
+    .meta({ id: 'ExhaustedClaim', description: 'Out of attempts. Acknowledge the message.' }),
+] as const
 
-const RefusedClaim = z.looseObject({
-  outcome: z.literal('refused'),
-  batch_index: Int32,
-  code: z.enum(['batch_out_of_range', 'execution_not_found']),
+const Claim = z.discriminatedUnion('outcome', outcomes).meta({
+  id: 'Claim',
+  description: 'claimed: work now. settled: acknowledge the message. Neither: give it back.',
 })
+
+const RefusedClaim = z
+  .object({
+    outcome: z.literal('refused'),
+    ...subject,
+    code: z.enum(['batch_out_of_range', 'execution_not_found']),
+    total: Int32.nullable(),
+  })
+  .meta({ id: 'RefusedClaim', description: 'A member that alone would be refused with this code.' })
 
 const claimFields = {
   lease_seconds: LeaseSeconds.optional(),
@@ -81,7 +111,11 @@ const schema = {
   headers: IdempotencyKey,
   body: z.strictObject(claimFields),
   response: {
-    200: Claim,
+    200: repliedWith('What to do with the message.', Claim, {
+      'Retry-After': RetryAfter.optional().describe(
+        'Of in_progress: seconds until the lease ends.',
+      ),
+    }),
     ...refusedWith('execution_not_found', 'batch_out_of_range', ...bodyRefusals),
   },
 }
@@ -102,7 +136,10 @@ const bulkSchema = {
     ...claimFields,
   }),
   response: {
-    200: z.object({ claims: z.array(z.union([Claim, RefusedClaim])) }),
+    200: repliedWith(
+      'One for each index, in the order asked.',
+      z.object({ claims: z.array(z.discriminatedUnion('outcome', [...outcomes, RefusedClaim])) }),
+    ),
     ...refusedWith(...bodyRefusals),
   },
 }
@@ -131,7 +168,7 @@ export const claim: Routes = async app => {
       const [answer] = await run([{ ...ask, inline_bytes: INLINE_BYTES }])
       const { outcome, retry_after_seconds } = answer
       if (outcome === 'batch_out_of_range' || outcome === 'execution_not_found') {
-        throw new Refusal(outcome, JSON.parse(answer.reply.text))
+        throw new Refusal(outcome, truthOf(answer.reply))
       }
       if (retry_after_seconds !== undefined) reply.header('retry-after', retry_after_seconds)
       return answer.reply
@@ -161,5 +198,11 @@ export const claim: Routes = async app => {
 
 function claimOrRefusal({ outcome, reply }: Answer): unknown {
   if (outcome !== 'batch_out_of_range' && outcome !== 'execution_not_found') return reply
-  return { outcome: 'refused', code: outcome, ...JSON.parse(reply.text) }
+  return { outcome: 'refused', code: outcome, ...truthOf(reply) }
+}
+
+/** Without a barrier there is no total. */
+function truthOf({ text }: RawJson): RefusalMembers {
+  const { total, ...truth } = JSON.parse(text) as { total: number | null }
+  return total === null ? truth : { ...truth, total }
 }

@@ -3,6 +3,7 @@ import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Int32, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { BatchesParams } from './batch.ts'
 
 const schema = {
@@ -10,8 +11,12 @@ const schema = {
   operationId: 'clearBatches',
   tags: ['batches'],
   params: BatchesParams,
+  body: z.strictObject({}),
   response: {
-    200: z.object({ cleared: Int32 }),
+    200: repliedWith(
+      'They are forgotten.',
+      z.object({ cleared: Int32.describe('How many; 0 is fine.') }),
+    ),
     ...refusedWith('barrier_open', 'callback_pending', ...bodyRefusals),
   },
 }

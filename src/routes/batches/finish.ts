@@ -3,6 +3,7 @@ import { statement } from '../../database/statement.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import type { Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { BatchParams, nonce, outcomeFields, resultOrError, Status, Token } from './batch.ts'
 
 const schema = {
@@ -12,12 +13,18 @@ const schema = {
   params: BatchParams,
   body: z.strictObject({ token: Token, ...outcomeFields }).superRefine(resultOrError),
   response: {
-    200: z.object({
-      outcome: z.enum(['recorded', 'duplicate']),
-      status: Status,
-      same: z.boolean().optional().describe('Whether the repeat brought what is recorded.'),
-      settled: z.literal(true),
-    }),
+    200: repliedWith(
+      'It is recorded, by this call or before.',
+      z.object({
+        outcome: z.enum(['recorded', 'duplicate']),
+        status: Status.describe('What is recorded of the batch.'),
+        same: z
+          .boolean()
+          .optional()
+          .describe('Of a duplicate: whether it brought what is recorded.'),
+        settled: z.literal(true),
+      }),
+    ),
     ...refusedWith('batch_not_found', 'stale_token', 'barrier_exists', ...bodyRefusals),
   },
 }

@@ -4,6 +4,7 @@ import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { QueryGeneration, type Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { Batch, BatchParams } from './batch.ts'
 
 const schema = {
@@ -13,7 +14,7 @@ const schema = {
   params: BatchParams,
   querystring: z.strictObject({ generation: QueryGeneration }),
   response: {
-    200: Batch,
+    200: repliedWith('The batch; unclaimed when nobody claimed it yet.', Batch),
     ...refusedWith('batch_not_found', 'execution_not_found', 'stale_generation'),
   },
 }

@@ -3,6 +3,7 @@ import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Moment, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { BatchParams, LeaseSeconds, Token } from './batch.ts'
 
 const schema = {
@@ -12,7 +13,10 @@ const schema = {
   params: BatchParams,
   body: z.strictObject({ token: Token, lease_seconds: LeaseSeconds.optional() }),
   response: {
-    200: z.object({ lease_expires_at: Moment.nullable() }),
+    200: repliedWith(
+      'The claim holds until then.',
+      z.object({ lease_expires_at: Moment.nullable().describe('null: without a lease.') }),
+    ),
     ...refusedWith(
       'batch_not_found',
       'stale_token',

@@ -48,7 +48,8 @@ unclaimed as (
   from ask
   cross join lateral (
     select looked_at.batch_index, released.attempt, released.owner, released.claimed_at
-    from generate_series(ask.after + 1, least(ask.after + 10000, ask.total - 1)) as looked_at (batch_index)
+    from generate_series(ask.after + 1::bigint, least(ask.after + 10000::bigint, ask.total - 1)) as every (index)
+    cross join lateral (select every.index::integer) as looked_at (batch_index)
     left join lateral (
       select *
       from batches
@@ -62,7 +63,7 @@ unclaimed as (
     order by looked_at.batch_index
     limit ask.page
   ) as batch
-  where ask.state_asked = 'unclaimed'
+  where ask.state_asked = 'unclaimed' and ask.total is not null
 ),
 
 candidate as (
@@ -90,7 +91,7 @@ looked_to as (
       when (select count(*) from page) = ask.page or (select count(*) from page) < (select count(*) from candidate)
         then (select max(batch_index) from page)
       when ask.state_asked = 'unclaimed' and ask.total is not null then
-        case when ask.after + 10000 < ask.total - 1 then ask.after + 10000 end
+        case when ask.after + 10000::bigint < ask.total - 1 then ask.after + 10000 end
       else (
         select case when count(*) = 10000 then max(batch_index) end
         from (

@@ -5,13 +5,15 @@ import { Refusal, type RefusalCode } from '../../refusals.ts'
 import {
   cursorOf,
   Int32,
+  NextCursor,
   QueryGeneration,
   QueryLimit,
   type Routes,
   toCursor,
 } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
-import { Batch, BatchesParams } from './batch.ts'
+import { repliedWith } from '../reply.ts'
+import { Batch, BatchesParams, BatchState } from './batch.ts'
 
 const Cursor = z.strictObject({ generation: Int32, after: Int32 })
 
@@ -21,19 +23,13 @@ const schema = {
   tags: ['batches'],
   params: BatchesParams,
   querystring: z.strictObject({
-    state: z.enum(['unclaimed', 'claimed', 'succeeded', 'failed']).optional(),
+    state: BatchState.optional().describe('Only batches in this state.'),
     generation: QueryGeneration,
     cursor: cursorOf(Cursor),
     limit: QueryLimit,
   }),
   response: {
-    200: z.object({
-      data: z.array(Batch),
-      next_cursor: z
-        .string()
-        .nullable()
-        .describe('Only null ends the list; a page may be empty before that.'),
-    }),
+    200: repliedWith('One page.', z.object({ data: z.array(Batch), next_cursor: NextCursor })),
     ...refusedWith('execution_not_found', 'stale_generation'),
   },
 }

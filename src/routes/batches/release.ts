@@ -3,6 +3,7 @@ import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Int32, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
+import { repliedWith } from '../reply.ts'
 import { Attempt, BatchParams, Token } from './batch.ts'
 
 const schema = {
@@ -12,7 +13,10 @@ const schema = {
   params: BatchParams,
   body: z.strictObject({ token: Token }),
   response: {
-    200: z.object({ outcome: z.literal('released'), generation: Int32, attempt: Attempt }),
+    200: repliedWith(
+      'The next delivery is granted.',
+      z.object({ outcome: z.literal('released'), generation: Int32, attempt: Attempt }),
+    ),
     ...refusedWith(
       'batch_not_found',
       'stale_token',

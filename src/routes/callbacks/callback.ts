@@ -6,6 +6,8 @@ export const CallbackState = z.enum(['none', 'due', 'delivering', 'delivered', '
 /** At most this many bytes of `kwargs` and `headers` together. */
 const MOST_DATA_BYTES = 64 * 1024
 
+const CallbackEvent = z.enum(['completed', 'aborted', 'expired'])
+
 const text = (most: number) =>
   z
     .string()
@@ -23,7 +25,7 @@ export const CallbackWish = z
       .string()
       .max(2048)
       .refine(
-        url => /^https?:\/\//i.test(url) && URL.canParse(url),
+        url => /^https?:\/\/[^\p{Cc}\s]+$/iu.test(url) && url.isWellFormed() && URL.canParse(url),
         'has to be an http or https URL',
       )
       .optional()
@@ -33,12 +35,13 @@ export const CallbackWish = z
       .optional()
       .describe('Or the queue it is pulled from.'),
     events: z
-      .array(z.enum(['completed', 'aborted', 'expired']))
+      .array(CallbackEvent)
       .min(1)
       .refine(events => new Set(events).size === events.length, 'has to hold different events')
+      .meta({ uniqueItems: true })
       .optional()
       .describe('Which ends are told; completed when left out.'),
-    task_name: text(255).optional(),
+    task_name: text(255).optional().describe('Which task the receiver runs; handed on.'),
     kwargs: CallersJson.optional().describe('Any JSON, handed on.'),
     headers: CallersJson.optional().describe('Any JSON, handed on; never HTTP headers.'),
     priority: z
@@ -56,6 +59,19 @@ export const CallbackWish = z
     path: ['kwargs'],
     message: 'has to have, together with headers, at most 65536 bytes',
   })
+
+/** The wish as it was stored, with its defaults. */
+export const KeptCallback = z
+  .object({
+    url: z.string().optional(),
+    queue: z.string().optional(),
+    events: z.array(CallbackEvent),
+    task_name: z.string().optional(),
+    kwargs: z.unknown().optional(),
+    headers: z.unknown().optional(),
+    priority: z.int().min(1).max(10).meta({ format: 'int32' }),
+  })
+  .describe('As the producer sent it, defaults filled in.')
 
 function bytesOf(json: { text: string } | undefined): number {
   return json ? Buffer.byteLength(json.text) : 0

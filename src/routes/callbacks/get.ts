@@ -5,7 +5,8 @@ import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Int32, Moment, type Routes } from '../execution.ts'
 import { BatchesParams } from '../batches/batch.ts'
 import { refusedWith } from '../problem.ts'
-import { CallbackState } from './callback.ts'
+import { repliedWith } from '../reply.ts'
+import { CallbackState, KeptCallback } from './callback.ts'
 
 const schema = {
   summary: 'Read the callback of an execution',
@@ -13,8 +14,9 @@ const schema = {
   tags: ['callbacks'],
   params: BatchesParams,
   response: {
-    200: z
-      .object({
+    200: repliedWith(
+      'The callback of the current generation.',
+      z.object({
         execution_id: z.string(),
         generation: Int32,
         callback_id: z
@@ -23,10 +25,10 @@ const schema = {
           .describe('The same on every attempt; null until it is due.'),
         state: CallbackState,
         due_at: Moment.nullable(),
-        callback: z.unknown().describe('As the producer sent it.'),
+        callback: KeptCallback,
         attempts: z.array(z.unknown()),
-      })
-      .meta({ id: 'Callback' }),
+      }),
+    ),
     ...refusedWith('execution_not_found', 'callback_not_found'),
   },
 }

@@ -1,0 +1,36 @@
+# The service for your own Postgres: DATABASE_URL is required, because the embedded one is left out.
+# The image writes nothing to its own file system, so it runs with --read-only.
+
+FROM node:24-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN ["npm", "ci", "--omit=optional", "--no-audit", "--no-fund"]
+COPY tsconfig.json tsconfig.build.json ./
+COPY src src
+RUN ["npm", "run", "build"]
+
+FROM node:24-slim AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN ["npm", "ci", "--omit=dev", "--omit=optional", "--no-audit", "--no-fund"]
+
+FROM node:24-slim
+LABEL org.opencontainers.image.title="Rollcall" \
+      org.opencontainers.image.description="Claims and barriers for at-least-once workers, over HTTP on Postgres" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT"
+ENV NODE_ENV=production \
+    HOST=0.0.0.0 \
+    PORT=8080
+WORKDIR /app
+COPY --from=dependencies /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY package.json LICENSE ./
+COPY migrations migrations
+USER 1000:1000
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
+  CMD ["node", "dist/cli.js", "health"]
+ENTRYPOINT ["node", "dist/cli.js"]
+CMD ["serve"]

@@ -1,0 +1,297 @@
+import { STATUS_CODES } from 'node:http'
+import type { RefusalCode } from '../../refusals.ts'
+import { examples, problemExample } from './examples.ts'
+
+/** As much of OpenAPI, 3.0 and 3.1 alike, as the corrections touch. */
+export interface Schema {
+  $ref?: string
+  type?: string | string[]
+  enum?: unknown[]
+  const?: unknown
+  properties?: Record<string, Schema>
+  required?: string[]
+  items?: Schema
+  anyOf?: Schema[]
+  oneOf?: Schema[]
+  allOf?: Schema[]
+  additionalProperties?: Schema | boolean
+  [keyword: string]: unknown
+}
+
+export interface Media {
+  schema: Schema
+  examples?: Record<string, { value: unknown }>
+}
+
+export interface Header {
+  description?: string
+  required?: boolean
+  schema: Schema
+}
+
+export interface Response {
+  $ref?: string
+  description: string
+  headers?: Record<string, Header>
+  content?: Record<string, Media>
+}
+
+export interface Operation {
+  operationId: string
+  summary?: string
+  tags?: string[]
+  parameters?: { name: string; in: string; required?: boolean; schema: Schema }[]
+  requestBody?: { required?: boolean; content: Record<string, Media> }
+  responses: Record<string, Response>
+}
+
+export interface Document {
+  openapi: string
+  info: { title: string; version: string; description: string }
+  tags: { name: string }[]
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, Schema>; responses?: Record<string, Response> }
+}
+
+/** What the libraries make of the schemas, put right. Each correction changes the document in place. */
+export function correct(document: Document): Document {
+  openReplies(document)
+  dropInputPatterns(document)
+  writeNullAsType(document)
+  writeExamplesOfSchemas(document)
+  requireBodiesWithRequiredMembers(document)
+  requireHeaders(document)
+  capitalizeHeaders(document)
+  discriminateUnions(document)
+  addExamples(document)
+  shareRefusals(document)
+  keepUsedComponents(document)
+  const { openapi, info, components, paths, ...about } = document
+  return { openapi, info, ...about, paths, components }
+}
+
+/** A reply may gain members later; a schema that closes it makes strict clients break on that day. */
+function openReplies(document: Document): void {
+  const replies = [...responsesOf(document)].flatMap(({ content = {} }) => Object.values(content))
+  // Of each component there are two, and the one with this name describes requests.
+  const components = Object.entries(document.components.schemas)
+    .filter(([name]) => !name.endsWith('Input'))
+    .map(([, schema]) => schema)
+  for (const root of [...replies.map(({ schema }) => schema), ...components]) {
+    for (const schema of within(root)) delete schema.additionalProperties
+  }
+}
+
+/** The pattern of a number in a path is for its text, and the one of a date-time is of 300 characters. */
+function dropInputPatterns(document: Document): void {
+  for (const schema of schemasOf(document)) {
+    if (schema.type === 'integer' || schema['format'] === 'date-time') delete schema['pattern']
+  }
+}
+
+/** Zod writes "or null" in two ways. Where it is one type or null, 3.1 says so shorter. */
+function writeNullAsType(document: Document): void {
+  for (const schema of schemasOf(document)) {
+    const [one, other, ...more] = schema.anyOf ?? []
+    if (other?.type !== 'null' || more.length > 0 || typeof one?.type !== 'string') continue
+    if (one.enum) one.enum.push(null)
+    delete schema.anyOf
+    const { description = one['description'] } = schema
+    Object.assign(schema, one, { type: [one.type, 'null'] })
+    if (description !== undefined) schema['description'] = description
+  }
+}
+
+/** 3.0 has one example for each schema, 3.1 a list of them. */
+function writeExamplesOfSchemas(document: Document): void {
+  if (!document.openapi.startsWith('3.0')) return
+  for (const schema of schemasOf(document)) {
+    if (!Array.isArray(schema['examples'])) continue
+    const [example] = schema['examples'] as unknown[]
+    schema['example'] = example
+    delete schema['examples']
+  }
+}
+
+/** Where no member is required the body may be left out, and where there is none it has no place here. */
+function requireBodiesWithRequiredMembers(document: Document): void {
+  for (const operation of operationsOf(document)) {
+    const { requestBody } = operation
+    const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema)
+    if (requestBody) requestBody.required = schemas.some(({ required = [] }) => required.length > 0)
+    const isEmpty = schemas.every(({ properties = {} }) => Object.keys(properties).length === 0)
+    if (isEmpty) delete operation.requestBody
+  }
+}
+
+/** @fastify/swagger has no place for whether a header is always there, so that comes inside its schema. */
+function requireHeaders(document: Document): void {
+  for (const { headers = {} } of responsesOf(document)) {
+    for (const header of Object.values(headers)) {
+      header.required = Boolean(header.schema.required)
+      delete header.schema.required
+    }
+  }
+}
+
+/** Node gives headers in lower case, so the schemas that judge them have these names. */
+function capitalizeHeaders(document: Document): void {
+  for (const { parameters = [] } of operationsOf(document)) {
+    for (const parameter of parameters.filter(({ in: place }) => place === 'header')) {
+      parameter.name = parameter.name.replaceAll(/\b[a-z]/g, letter => letter.toUpperCase())
+    }
+  }
+}
+
+/** Generators make one class for each outcome only when told which member tells them apart. */
+function discriminateUnions({ paths, components }: Document): void {
+  for (const schema of schemasOf({ paths, components })) {
+    const members = schema.oneOf?.map(({ $ref = '' }) => $ref) ?? []
+    if (members.length === 0 || members.includes('')) continue
+    const mapping = members.flatMap($ref => {
+      const { outcome } = components.schemas[nameOf($ref)]?.properties ?? {}
+      return (outcome?.enum ?? [outcome?.const]).map(value => [String(value), $ref])
+    })
+    schema['discriminator'] = { propertyName: 'outcome', mapping: Object.fromEntries(mapping) }
+  }
+}
+
+/** Requests and replies of one story, which a test checks against their schemas. */
+function addExamples(document: Document): void {
+  for (const { operationId, requestBody, responses } of operationsOf(document)) {
+    const { request, replies = {} } = examples[operationId] ?? {}
+    const [body] = Object.values(requestBody?.content ?? {})
+    if (body && request) body.examples = named(request)
+    for (const [status, ofStatus] of Object.entries(replies)) {
+      const reply = responses[status]?.content?.['application/json']
+      if (reply) reply.examples = named(ofStatus)
+    }
+    for (const response of Object.values(responses)) {
+      const problem = response.content?.['application/problem+json']
+      if (!problem) continue
+      problem.examples = named(
+        Object.fromEntries(codesOf(response).map(code => [code, problemExample(code)])),
+      )
+    }
+  }
+}
+
+function named(values: Record<string, unknown>): Record<string, { value: unknown }> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value }]))
+}
+
+/**
+ * The refusals of all routes are few, so each is described once. One that is the same in every route is named by its
+ * status, the others by their codes.
+ */
+function shareRefusals(document: Document): void {
+  const shared = new Map<string, { status: string; response: Response }>()
+  const operations = [...operationsOf(document)]
+  for (const [status, response] of operations.flatMap(refusalsOf)) {
+    shared.set(JSON.stringify(response), { status, response })
+  }
+  const statuses = [...shared.values()].map(({ status }) => status)
+  const nameFor = (status: string, response: Response) =>
+    statuses.filter(other => other === status).length === 1
+      ? pascalCase(STATUS_CODES[status] ?? status)
+      : codesOf(response).map(pascalCase).join('Or')
+  const responses = [...shared.values()]
+    .map(({ status, response }) => [nameFor(status, response), response] as const)
+    .toSorted(([one], [other]) => (one < other ? -1 : 1))
+  document.components.responses = Object.fromEntries(responses)
+  for (const operation of operations) {
+    for (const [status, response] of refusalsOf(operation)) {
+      const $ref = `#/components/responses/${nameFor(status, response)}`
+      operation.responses[status] = { $ref } as Response
+    }
+  }
+}
+
+function refusalsOf({ responses }: Operation): [status: string, Response][] {
+  return Object.entries(responses).filter(
+    ([, { content }]) => content?.['application/problem+json'],
+  )
+}
+
+function codesOf({ content = {} }: Response): RefusalCode[] {
+  return Object.values(content).flatMap(
+    ({ schema }) => (schema.properties?.['code']?.enum ?? []) as RefusalCode[],
+  )
+}
+
+function pascalCase(words: string): string {
+  return words
+    .split(/[\s_-]+/)
+    .map(word => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase())
+    .join('')
+}
+
+/** Each component comes twice, for requests and for replies, whether anything refers to it or not. */
+function keepUsedComponents(document: Document): void {
+  const { paths, components } = document
+  const used = new Set<string>()
+  const collect = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return
+    for (const [key, inner] of Object.entries(value)) {
+      if (key !== '$ref') collect(inner)
+      else if (!used.has(nameOf(inner as string))) {
+        used.add(nameOf(inner as string))
+        collect(components.schemas[nameOf(inner as string)])
+      }
+    }
+  }
+  collect([paths, components.responses])
+  components.schemas = Object.fromEntries(
+    Object.entries(components.schemas)
+      .filter(([name]) => used.has(name))
+      .toSorted(([one], [other]) => (one < other ? -1 : 1)),
+  )
+}
+
+function nameOf($ref: string): string {
+  return $ref.slice($ref.lastIndexOf('/') + 1)
+}
+
+function* operationsOf({ paths }: Pick<Document, 'paths'>): Generator<Operation> {
+  for (const path of Object.values(paths)) yield* Object.values(path)
+}
+
+function* responsesOf(document: Pick<Document, 'paths'>): Generator<Response> {
+  for (const { responses } of operationsOf(document)) yield* Object.values(responses)
+}
+
+/** Every schema, at any depth, once for each place where it stands. */
+function* schemasOf(document: Pick<Document, 'paths' | 'components'>): Generator<Schema> {
+  for (const schema of Object.values(document.components.schemas)) yield* within(schema)
+  for (const { parameters = [], requestBody, responses } of operationsOf(document)) {
+    for (const { schema } of parameters) yield* within(schema)
+    const bodies = [requestBody, ...Object.values(responses)]
+    for (const { schema } of bodies.flatMap(body => Object.values(body?.content ?? {})))
+      yield* within(schema)
+    for (const { headers = {} } of Object.values(responses)) {
+      for (const { schema } of Object.values(headers)) yield* within(schema)
+    }
+  }
+}
+
+/** The schema and all within it, the outer first. */
+export function* within(schema: Schema): Generator<Schema> {
+  yield schema
+  const {
+    properties = {},
+    items,
+    additionalProperties,
+    anyOf = [],
+    oneOf = [],
+    allOf = [],
+  } = schema
+  const inner = [
+    ...Object.values(properties),
+    items,
+    additionalProperties,
+    ...anyOf,
+    ...oneOf,
+    ...allOf,
+  ]
+  for (const one of inner) if (typeof one === 'object') yield* within(one)
+}

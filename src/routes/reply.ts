@@ -1,0 +1,10 @@
+import type { z } from 'zod'
+
+/** The response schema of a reply that is no refusal: what it says, its JSON, and the headers that come with it. */
+export function repliedWith<Json extends z.ZodType>(
+  description: string,
+  schema: Json,
+  headers: Record<string, z.ZodType> = {},
+) {
+  return { description, headers, content: { 'application/json': { schema } } }
+}

@@ -1,0 +1,98 @@
+import t from 'tap'
+import { readConfig, settings, shown, unknownVariables } from '../src/config.ts'
+
+/** The sentence that a wrong environment ends the start with. */
+function refusalOf(environment: NodeJS.ProcessEnv): string {
+  try {
+    readConfig(environment)
+  } catch (error) {
+    return error instanceof Error ? error.message : ''
+  }
+  throw new Error('It was taken.')
+}
+
+t.test('an empty environment is the defaults', async t => {
+  t.match(readConfig({}), {
+    HOST: '127.0.0.1',
+    PORT: 8080,
+    ROLLCALL_DATA_DIR: '.rollcall',
+    ROLLCALL_POOL_SIZE: 10,
+    ROLLCALL_POOL_WAIT_SECONDS: 2,
+    ROLLCALL_STATEMENT_TIMEOUT_SECONDS: 5,
+    ROLLCALL_LOCK_TIMEOUT_SECONDS: 2,
+    ROLLCALL_BODY_LIMIT_BYTES: 1024 * 1024,
+    ROLLCALL_BULK_BODY_LIMIT_BYTES: 16 * 1024 * 1024,
+    ROLLCALL_RESULT_LIMIT_BYTES: 256 * 1024,
+    ROLLCALL_ERROR_LIMIT_BYTES: 16 * 1024,
+    ROLLCALL_JSON_DEPTH_LIMIT: 100,
+    ROLLCALL_TOTAL_LIMIT: 1_000_000,
+    ROLLCALL_ALLOW_UNSAFE_DURABILITY: false,
+  })
+  t.strictSame(readConfig({ PORT: '', HOST: '', ROLLCALL_POOL_SIZE: '' }), readConfig({}))
+})
+
+t.test('a wrong value is told with its name, itself and the rule', async t => {
+  const wrong: Record<string, string[]> = {
+    PORT: ['-1', '65536', '1e3', ' 80', '0x50', '8080.0', 'http', '８０'],
+    LOG_LEVEL: ['loud', 'INFO'],
+    ROLLCALL_POOL_SIZE: ['0', '501', '1.5'],
+    ROLLCALL_MIGRATE_ON_START: ['yes', '1', 'TRUE', 'False'],
+    ROLLCALL_JSON_DEPTH_LIMIT: ['0', '1001'],
+    ROLLCALL_TOTAL_LIMIT: ['0', '10000001', '99999999999999999999'],
+    ROLLCALL_LOCK_TIMEOUT_SECONDS: ['0', '2s'],
+  }
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      const sentence = refusalOf({ [name]: value })
+      t.ok(sentence.includes(name), sentence)
+      t.ok(sentence.includes(JSON.stringify(value)), sentence)
+      t.match(sentence, /rule is: .+\.$/)
+    }
+  }
+})
+
+t.test('every wrong variable is told at once, a line each', async t => {
+  const lines = refusalOf({ PORT: 'x', LOG_LEVEL: 'y', ROLLCALL_POOL_SIZE: '0' }).split('\n')
+  t.equal(lines.length, 3)
+})
+
+t.test('a DATABASE_URL that is none is refused without its secret', async t => {
+  for (const url of ['mysql://user:s3cret@host/db', 'host:s3cret', 's3cret']) {
+    const sentence = refusalOf({ DATABASE_URL: url })
+    t.match(sentence, /DATABASE_URL/)
+    t.notMatch(sentence, /s3cret/)
+  }
+})
+
+t.test('what is shown has no password', async t => {
+  const urls = [
+    'postgres://user:s3cret@host:5432/db',
+    'postgresql://user:s3cret@host/db?sslmode=require',
+    'postgres://user:s3%40cret@host/db',
+    'postgres://user:a/s3cret@host/db',
+    'postgres://user:at@s3cret@host/db',
+    'postgres://host/db?user=user&password=s3cret',
+  ]
+  for (const url of urls) {
+    const text = JSON.stringify(shown(readConfig({ DATABASE_URL: url })))
+    t.notMatch(text, /s3cret|s3%40cret/, url)
+    t.match(text, /host/)
+  }
+})
+
+t.test('a variable that nothing reads is told with the nearest name', async t => {
+  t.strictSame(unknownVariables({ ROLLCALL_POOL_SIZE: '3', PATH: '/bin', POOL: '1' }), [])
+  t.strictSame(unknownVariables({ ROLLCALL_POL_SIZE: '3' }), [
+    'Nothing reads ROLLCALL_POL_SIZE. Did you mean ROLLCALL_POOL_SIZE?',
+  ])
+  t.match(unknownVariables({ ROLLCALL_XYZ: '3' }), [/^Nothing reads ROLLCALL_XYZ\./])
+})
+
+t.test('every setting has a description, and numbers have bounds', async t => {
+  const all = settings()
+  t.ok(all.length > 15)
+  for (const { name, description, fallback, bounds } of all) {
+    t.match(description, /\.$/, name)
+    if (/^\d+$/.test(fallback)) t.match(bounds, /^\d+ to \d+$/, name)
+  }
+})

@@ -1,0 +1,239 @@
+import { DatabaseError } from 'pg'
+import t from 'tap'
+import { freshDatabase } from '../fixtures/database.ts'
+
+const database = await freshDatabase(t)
+
+await database.query(`
+  insert into barriers (execution_id, total, fingerprint, enqueue_nonce, expires_at)
+  values ('open', 3, 'f', 'n', now())`)
+await database.query(`
+  insert into barriers (execution_id, total, succeeded, fingerprint, enqueue_nonce, expires_at, generation)
+  values ('counted', 3, 1, 'f', 'n', now(), 2)`)
+await database.query(`
+  insert into barriers (execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at)
+  values ('completed', 1, 1, 'completed', now(), 'c', 'f', 'n', now())`)
+await database.query(`
+  insert into barriers (execution_id, total, state, reason, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at)
+  values ('aborted', 1, 'aborted', 'enough', now(), 'c', 'f', 'n', now())`)
+await database.query(`
+  insert into barriers (execution_id, total, callback, callback_events, fingerprint, enqueue_nonce, expires_at)
+  values ('wanted', 1, '{}', '{completed}', 'f', 'n', now())`)
+await database.query(`
+  insert into barriers (
+    execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at,
+    callback, callback_events, callback_state, callback_id
+  )
+  values ('told', 1, 1, 'completed', now(), 'c', 'f', 'n', now(), '{}', '{completed}', 'due', 'cb_1')`)
+await database.query(`
+  insert into batches (execution_id, generation, batch_index, state, attempt, token)
+  values ('held', 1, 0, 'claimed', 2, '1.2.x')`)
+await database.query(`
+  insert into batches (execution_id, generation, batch_index, state, attempt, recorded_nonce, recorded_at, result, outcome_bytes)
+  values ('done', 1, 0, 'succeeded', 0, 'n', now(), '1', 1)`)
+
+const barrier = (columns: string, values: string) =>
+  `insert into barriers (execution_id, total, fingerprint, enqueue_nonce, expires_at${columns && `, ${columns}`})
+   values ('new', 3, 'f', 'n', now()${values && `, ${values}`})`
+const batch = (values: string, columns = '') =>
+  `insert into batches (execution_id, generation, batch_index, state, attempt, token${columns && `, ${columns}`})
+   values (${values})`
+const change = (execution: string, columns: string) =>
+  `update ${['held', 'done'].includes(execution) ? 'batches' : 'barriers'}
+   set ${columns} where execution_id = '${execution}'`
+const close = `closed_at = now(), closing_nonce = 'c'`
+
+/** Writes that go round the service, by the name of the rule that each breaks. */
+const wrong: Record<string, string[]> = {
+  barriers_key: [barrier('', '').replace(`'new'`, `'open'`)],
+  barriers_execution_id_is_1_to_255_bytes: [
+    barrier('', '').replace(`'new'`, `''`),
+    barrier('', '').replace(`'new'`, `repeat('é', 128)`),
+  ],
+  barriers_generation_is_positive: [barrier('generation', '0')],
+  barriers_state_is_known: [change('open', `state = 'paused', ${close}`)],
+  barriers_total_is_in_range: [barrier('', '').replace('3', '10000001')],
+  barriers_counts_are_not_negative: [
+    barrier('succeeded', '-1'),
+    barrier('failed', '-1'),
+    change('open', 'result_bytes = -1'),
+  ],
+  barriers_counts_stay_within_total: [
+    change('open', 'succeeded = 4'),
+    change('aborted', 'generation = 2, succeeded = 1, failed = 1'),
+  ],
+  barriers_tolerance_is_not_negative: [change('aborted', 'tolerated_failure_count = -1')],
+  barriers_open_while_a_batch_is_missing: [change('open', 'succeeded = 3')],
+  barriers_completed_when_all_are_in: [
+    change('open', `state = 'completed', ${close}`),
+    change('open', `state = 'completed', succeeded = 2, ${close}`),
+  ],
+  barriers_failures_are_tolerated: [
+    change('open', 'failed = 1'),
+    change('open', `failed = 3, state = 'completed', ${close}`),
+  ],
+  barriers_closed_at_tells_closed: [
+    change('open', 'closed_at = now()'),
+    change('open', `state = 'aborted', reason = 'r', closing_nonce = 'c'`),
+  ],
+  barriers_closing_nonce_tells_closed: [
+    change('open', `closing_nonce = 'c'`),
+    change('open', `state = 'aborted', reason = 'r', closed_at = now()`),
+  ],
+  barriers_reason_of_an_early_end: [
+    change('open', `reason = 'r'`),
+    change('open', `state = 'aborted', ${close}`),
+    change('open', `state = 'expired', ${close}`),
+    change('completed', `reason = 'r'`),
+    change('aborted', 'reason = null'),
+  ],
+  barriers_callback_events_are_known: [
+    change('open', `callback = '{}'`),
+    change('open', `callback_events = '{completed}'`),
+    change('open', `callback = '{}', callback_events = '{opened}'`),
+    change('wanted', `callback_events = '{}'`),
+  ],
+  barriers_callback_state_is_known: [change('told', `callback_state = 'lost'`)],
+  barriers_callback_iff_closed_by_its_event: [
+    change('wanted', `callback_state = 'due', callback_id = 'cb_2'`),
+    change('wanted', `state = 'completed', succeeded = 1, ${close}`),
+    change(
+      'wanted',
+      `state = 'aborted', reason = 'r', callback_state = 'due', callback_id = 'cb_2', ${close}`,
+    ),
+    change('completed', `callback_state = 'due', callback_id = 'cb_2'`),
+    change('told', `callback_state = 'none', callback_id = null`),
+  ],
+  barriers_callback_id_iff_callback: [
+    change('open', `callback_id = 'cb_2'`),
+    change('told', 'callback_id = null'),
+  ],
+  barriers_past_keys_are_bounded: [change('open', `past_keys = array_fill('k'::text, array[33])`)],
+  barriers_callback_id: [
+    change(
+      'wanted',
+      `state = 'completed', succeeded = 1, callback_state = 'due', callback_id = 'cb_1', ${close}`,
+    ),
+  ],
+  barriers_generation_never_falls: [change('counted', 'generation = 1')],
+  barriers_closed_once_per_generation: [
+    change('completed', `state = 'aborted', reason = 'r'`),
+    change('completed', `state = 'open', succeeded = 0, closed_at = null, closing_nonce = null`),
+    change('completed', `closing_nonce = 'other'`),
+    change('aborted', `state = 'completed', reason = null, succeeded = 1`),
+    change('aborted', 'succeeded = 1'),
+    change('aborted', `state = 'expired'`),
+  ],
+  barriers_counts_never_fall: [
+    change('counted', 'succeeded = 0'),
+    change('counted', 'total = 4'),
+    change('counted', 'total = 2'),
+  ],
+  batches_key: [batch(`'held', 1, 0, 'claimed', 1, '1.1.y'`)],
+  batches_execution_id_is_1_to_255_bytes: [
+    batch(`'', 1, 0, 'claimed', 1, '1.1.y'`),
+    batch(`repeat('x', 256), 1, 0, 'claimed', 1, '1.1.y'`),
+  ],
+  batches_index_is_not_negative: [batch(`'new', 1, -1, 'claimed', 1, '1.1.y'`)],
+  batches_generation_is_not_negative: [batch(`'new', -1, 0, 'claimed', 1, '-1.1.y'`)],
+  batches_state_is_known: [batch(`'new', 1, 0, 'unclaimed', 0, null`)],
+  batches_attempts_stay_within_max: [
+    change('held', `max_attempts = 2, attempt = 3, token = '1.3.x'`),
+    batch(`'new', 1, 0, 'claimed', -1, '1.-1.y'`),
+  ],
+  batches_token_names_its_grant: [
+    change('held', `attempt = 3, token = '1.2.x'`),
+    batch(`'new', 1, 0, 'claimed', 1, '2.1.y'`),
+    batch(`'new', 1, 0, 'claimed', 1, '1.10.y'`),
+    batch(`'new', 1, 0, 'claimed', 1, 'y'`),
+  ],
+  batches_granted_with_a_token: [
+    batch(`'new', 1, 0, 'claimed', 1, null`),
+    batch(`'new', 1, 0, 'released', 1, null`),
+  ],
+  batches_held_only_while_claimed: [
+    change('held', `state = 'released', lease_expires_at = now()`),
+    change('held', `state = 'released', claim_key = 'k'`),
+    change('done', 'lease_expires_at = now()'),
+  ],
+  batches_recorded_once_by_a_nonce: [
+    change('held', `state = 'succeeded'`),
+    change('held', `recorded_nonce = 'n', recorded_at = now()`),
+    change('held', 'recorded_at = now()'),
+    change('held', `state = 'succeeded', recorded_nonce = 'n'`),
+  ],
+  batches_outcome_bytes_are_those_stored: [
+    change('held', 'outcome_bytes = 1'),
+    change('done', 'outcome_bytes = 0'),
+  ],
+  batches_result_only_of_a_success: [
+    change('held', `result = '1', outcome_bytes = 1`),
+    change(
+      'held',
+      `state = 'failed', recorded_nonce = 'n', recorded_at = now(), result = '1', outcome_bytes = 1`,
+    ),
+  ],
+  batches_error_only_of_a_failure: [
+    change('held', `error = '1', outcome_bytes = 1`),
+    change(
+      'held',
+      `state = 'succeeded', recorded_nonce = 'n', recorded_at = now(), error = '1', outcome_bytes = 1`,
+    ),
+  ],
+  batches_recorded_for_good: [
+    change('done', `state = 'failed', result = null, outcome_bytes = 0`),
+    change(
+      'done',
+      `state = 'claimed', recorded_nonce = null, recorded_at = null, result = null, outcome_bytes = 0, token = '1.1.x', attempt = 1`,
+    ),
+    change('done', `result = '2'`),
+    change('done', `result = '1.0', outcome_bytes = 3`),
+    change('done', `recorded_nonce = 'other'`),
+  ],
+  batches_attempts_never_fall: [
+    change('held', `attempt = 1, token = '1.1.x'`),
+    change('held', `token = '1.2.y'`),
+  ],
+}
+
+for (const [name, writes] of Object.entries(wrong)) {
+  t.test(`a write that goes round the service is refused by ${name}`, async t => {
+    const [table] = name.split('_')
+    const before = await database.query(`select * from ${table ?? ''} order by execution_id`)
+    for (const sql of writes) {
+      const error: unknown = await database.pool.query(sql).catch((caught: unknown) => caught)
+      t.ok(error instanceof DatabaseError, sql)
+      const { constraint, message } = error as DatabaseError
+      t.equal(constraint, name, `${sql}\n${message}`)
+    }
+    t.strictSame(await database.query(`select * from ${table ?? ''} order by execution_id`), before)
+  })
+}
+
+t.test('every CHECK, key and trigger has a write that it refuses here', async t => {
+  const rules = await database.query<{ name: string }>(`
+    select conname as name from pg_constraint
+    where conrelid in ('barriers'::regclass, 'batches'::regclass) and contype <> 'n'
+    union
+    select indexrelid::regclass::text from pg_index
+    where indrelid in ('barriers'::regclass, 'batches'::regclass) and indisunique
+    union
+    select tgname from pg_trigger
+    where tgrelid in ('barriers'::regclass, 'batches'::regclass) and not tgisinternal`)
+  t.strictSame(rules.map(({ name }) => name).toSorted(), Object.keys(wrong).toSorted())
+})
+
+t.test(
+  'what was promised of a closed barrier is for good: its reason and its callback id',
+  async t => {
+    for (const sql of [
+      change('aborted', `reason = 'another'`),
+      change('told', `callback_id = 'cb_2'`),
+      change('told', `callback = '{"queue":"other"}'`),
+      change('completed', `closed_at = closed_at + interval '1 day'`),
+    ]) {
+      const error: unknown = await database.pool.query(sql).catch((caught: unknown) => caught)
+      t.ok(error instanceof DatabaseError, sql)
+    }
+  },
+)

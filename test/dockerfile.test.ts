@@ -1,0 +1,92 @@
+import { validate } from 'dockerfile-utils'
+import { access, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+
+const root = join(import.meta.dirname, '..')
+const text = await readFile(join(root, 'Dockerfile'), 'utf8')
+
+interface Instruction {
+  keyword: string
+  rest: string
+}
+
+/** The stages of the Dockerfile, each with its FROM first. */
+const stages = text
+  .replaceAll(/\\\n\s*/g, ' ')
+  .split('\n')
+  .filter(line => line !== '' && !line.startsWith('#'))
+  .map(line => ({ keyword: line.split(' ')[0] ?? '', rest: line.slice(line.indexOf(' ') + 1) }))
+  .reduce<Instruction[][]>((found, instruction) => {
+    if (instruction.keyword === 'FROM') found.push([])
+    found.at(-1)?.push(instruction)
+    return found
+  }, [])
+const image = stages.at(-1) ?? []
+const all = (keyword: string, stage = stages.flat()) =>
+  stage.filter(instruction => instruction.keyword === keyword).map(({ rest }) => rest)
+
+t.test('the Dockerfile lints clean', async t => {
+  t.strictSame(validate(text), [])
+})
+
+t.test('the linter finds a planted mistake', async t => {
+  t.not(validate(text.replace('EXPOSE 8080', 'EXPOSE 80x80')).length, 0)
+})
+
+t.test('every stage is the same slim Node, and only the last one is the image', async t => {
+  t.ok(stages.length > 1)
+  for (const from of all('FROM')) t.match(from, /^node:\d+-slim( AS \w+)?$/)
+  t.equal(new Set(all('FROM').map(from => from.split(' ')[0])).size, 1)
+  t.notMatch(all('FROM').at(-1), / AS /)
+})
+
+t.test('the image has neither dev dependencies nor the embedded Postgres', async t => {
+  const packages = image.find(({ rest }) => rest.endsWith('node_modules'))?.rest ?? ''
+  const [, name] = /^--from=(\w+) /.exec(packages) ?? []
+  const stage = stages.find(([from]) => from?.rest.endsWith(` AS ${name}`))
+  t.strictSame(
+    all('RUN', stage).map(command => JSON.parse(command).slice(0, 4)),
+    [['npm', 'ci', '--omit=dev', '--omit=optional']],
+  )
+  t.strictSame(all('RUN', image), [])
+})
+
+t.test('the image runs as a numeric user that owns nothing in it', async t => {
+  t.match(all('USER', image), [/^[1-9]\d*:[1-9]\d*$/])
+  t.strictSame(
+    all('COPY', image).filter(copied => /--chown|--chmod/.test(copied)),
+    [],
+  )
+})
+
+t.test('the image listens to everybody, stops on SIGTERM and tells its health', async t => {
+  t.match(all('ENV', image).join(' '), /NODE_ENV=production\b.*HOST=0\.0\.0\.0\b/)
+  t.strictSame(all('STOPSIGNAL', image), ['SIGTERM'])
+  t.match(all('HEALTHCHECK', image), [/CMD \["node", "dist\/cli\.js", "health"\]$/])
+  t.match(all('LABEL', image).join(' '), /org\.opencontainers\.image\.licenses="MIT"/)
+})
+
+t.test('the version on the image is that of the package', async t => {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  t.ok(all('LABEL', image).join(' ').includes(`org.opencontainers.image.version="${version}"`))
+})
+
+t.test('no command goes through a shell', async t => {
+  const commands = ['RUN', 'CMD', 'ENTRYPOINT'].flatMap(keyword => all(keyword))
+  for (const command of commands) t.type(JSON.parse(command), Array)
+})
+
+t.test(
+  'whatever the image copies is there and goes to the builder, and nothing else does',
+  async t => {
+    const copied = all('COPY')
+      .filter(rest => !rest.startsWith('--from='))
+      .flatMap(rest => rest.split(' ').slice(0, -1))
+    const ignore = (await readFile(join(root, '.dockerignore'), 'utf8')).trim().split('\n')
+    const allowed = ignore.filter(line => line.startsWith('!')).map(line => line.slice(1))
+    t.ok(ignore.includes('*'))
+    t.strictSame([...new Set(copied)].toSorted(), allowed.toSorted())
+    for (const path of copied) await t.resolves(access(join(root, path)))
+  },
+)

@@ -1,0 +1,89 @@
+import t from 'tap'
+import { service } from '../../fixtures/service.ts'
+
+const s = await service(t)
+
+const countOf = async (execution: string) => {
+  const rows = await s.database.query('select from batches where execution_id = $1', [execution])
+  return rows.length
+}
+
+t.test('clear forgets the batches of an execution and only those', async t => {
+  await s.call('POST', '/executions/many/batches/claim', { batch_indexes: [0, 1, 2] })
+  await s.claim('man', 0)
+  const { status, body } = await s.clear('many')
+  t.equal(status, 200)
+  t.strictSame(body, { cleared: 3 })
+  t.equal(await countOf('many'), 0)
+  t.equal(await countOf('man'), 1)
+  t.match((await s.claim('many', 0)).body, { outcome: 'granted', attempt: 1 })
+})
+
+t.test('clearing nothing is fine', async t => {
+  t.strictSame((await s.clear('nothing')).body, { cleared: 0 })
+  await s.enqueue('nothing-closed', { total: 0 })
+  t.strictSame((await s.clear('nothing-closed')).body, { cleared: 0 })
+})
+
+t.test('an open barrier keeps its batches', async t => {
+  await s.enqueue('open', { total: 2 })
+  await s.claim('open', 0)
+  const { status, body } = await s.clear('open')
+  t.equal(status, 409)
+  t.strictSame(body, {
+    type: 'urn:rollcall:problem:barrier_open',
+    title: 'The barrier of this execution is still open; abort it first.',
+    status: 409,
+    detail: 'The barrier of this execution is still open; abort it first.',
+    code: 'barrier_open',
+    state: 'open',
+    generation: 1,
+  })
+  t.equal(await countOf('open'), 1)
+})
+
+t.test('a callback that is due or being delivered keeps them too', async t => {
+  await s.enqueue('due', { total: 1, callback: { queue: 'q' } })
+  await s.decrement('due', { batch_index: 0 })
+  const problem = {
+    type: 'urn:rollcall:problem:callback_pending',
+    title: 'The callback of this execution is still due or being delivered.',
+    status: 409,
+    detail: 'The callback of this execution is still due or being delivered.',
+    code: 'callback_pending',
+    state: 'completed',
+    generation: 1,
+  }
+  for (const state of ['due', 'delivering']) {
+    await s.database.query(`update barriers set callback_state = $1 where execution_id = 'due'`, [
+      state,
+    ])
+    const { status, body } = await s.clear('due')
+    t.equal(status, 409)
+    t.strictSame(body, problem)
+  }
+  t.equal(await countOf('due'), 1)
+  await s.database.query(
+    `update barriers set callback_state = 'delivered' where execution_id = 'due'`,
+  )
+  t.strictSame((await s.clear('due')).body, { cleared: 1 })
+})
+
+t.test('the barrier stays as a tombstone after its batches are cleared', async t => {
+  await s.enqueue('tombstone', { total: 2 })
+  await s.decrement('tombstone', { batch_index: 0 })
+  await s.abort('tombstone', { reason: 'enough' })
+  t.strictSame((await s.clear('tombstone')).body, { cleared: 1 })
+  t.match((await s.barrier('tombstone')).body, { state: 'aborted', succeeded: 1, remaining: 1 })
+  t.match((await s.claim('tombstone', 0)).body, { outcome: 'closed', settled: true })
+  t.match((await s.decrement('tombstone', { batch_index: 0 })).body, { code: 'barrier_closed' })
+})
+
+t.test('batches of every generation are cleared', async t => {
+  await s.claim('generations', 0)
+  await s.enqueue('generations', { total: 1 })
+  await s.claim('generations', 0)
+  await s.enqueue('generations', { total: 1, conflict_policy: 'replace' })
+  await s.decrement('generations', { batch_index: 0 })
+  t.strictSame((await s.clear('generations')).body, { cleared: 3 })
+})

@@ -1,0 +1,35 @@
+import t from 'tap'
+import { service } from '../fixtures/service.ts'
+
+t.test('a service that can serve is ready and alive', async t => {
+  const s = await service(t)
+  for (const [url, state] of [
+    ['/health', 'ready'],
+    ['/readyz', 'ready'],
+    ['/livez', 'alive'],
+  ] as const) {
+    const { status, headers, body } = await s.call('GET', url)
+    t.equal(status, 200, url)
+    t.match(body, { status: state })
+    t.equal(headers['cache-control'], 'no-store')
+  }
+})
+
+t.test('livez never asks the database', async t => {
+  const s = await service(t)
+  let asked = 0
+  s.app.database.pool.on('acquire', () => (asked += 1))
+  for (let call = 0; call < 50; call += 1) await s.call('GET', '/livez')
+  t.equal(asked, 0)
+})
+
+t.test('a storm of probes costs few queries', async t => {
+  const s = await service(t)
+  let asked = 0
+  s.app.database.pool.on('acquire', () => (asked += 1))
+  const replies = await Promise.all(
+    Array.from({ length: 200 }, (_, call) => s.call('GET', call % 2 ? '/readyz' : '/health')),
+  )
+  t.ok(replies.every(({ status }) => status === 200))
+  t.ok(asked <= 3, `${asked} queries`)
+})

@@ -108,8 +108,11 @@ create trigger barriers_closed_once_per_generation
 before update on barriers for each row
 when (
   old.state <> 'open' and new.generation = old.generation
-  and (new.state, new.succeeded, new.failed, new.total, new.closing_nonce)
-    is distinct from (old.state, old.succeeded, old.failed, old.total, old.closing_nonce)
+  and (
+    new.state, new.reason, new.succeeded, new.failed, new.total, new.closing_nonce, new.callback_id, new.callback::text
+  ) is distinct from (
+    old.state, old.reason, old.succeeded, old.failed, old.total, old.closing_nonce, old.callback_id, old.callback::text
+  )
 )
 execute function refuse_write();
 

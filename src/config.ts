@@ -152,7 +152,7 @@ export function shown(config: Config): Record<string, unknown> {
 
 /** A password may hold an @ of its own, or be a parameter. */
 function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^/?#]*@/, '//***@').replace(/([?&]password=)[^&#]*/i, '$1***')
+  return url.replace(/\/\/[^?#]*@/, '//***@').replace(/([?&]password=)[^&#]*/i, '$1***')
 }
 
 function secret(name: string): boolean {

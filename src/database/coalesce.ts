@@ -16,6 +16,7 @@ interface Answer {
 interface Call<Row> {
   asks: readonly object[]
   text: string
+  bytes: number
   key: string
   answer: (rows: Row[]) => void
   refuse: (error: unknown) => void
@@ -81,9 +82,11 @@ export function coalesce<Row extends Answer>(
   return asks =>
     new Promise((resolve, reject) => {
       const key = keyOf && asks[0] ? keyOf(asks[0]) : ''
+      const text = stringify(asks).slice(1, -1)
       const call: Call<Row> = {
         asks,
-        text: stringify(asks).slice(1, -1),
+        text,
+        bytes: Buffer.byteLength(text),
         key,
         answer: resolve as (rows: Row[]) => void,
         refuse: reject,
@@ -128,7 +131,7 @@ class Lane<Row> {
     let bytes = 0
     const end = this.#waiting.findIndex(call => {
       asks += call.asks.length
-      bytes += call.text.length
+      bytes += call.bytes
       return asks > MOST_ASKS || bytes > MOST_BYTES
     })
     // A single call above the cut runs alone.

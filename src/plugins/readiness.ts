@@ -59,8 +59,8 @@ class Readiness {
     if (this.#refusing)
       throw new Refusal('draining', {}, { headers: { 'retry-after': '1', connection: 'close' } })
     if (!this.#unfit) return
-    await this.check()
-    if (this.#unfit) throw this.#unfit
+    const refusal = await this.check()
+    if (refusal) throw refusal
   }
 
   /** Readiness turns red; requests are still served. */

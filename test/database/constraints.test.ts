@@ -200,6 +200,12 @@ for (const [name, writes] of Object.entries(wrong)) {
   t.test(`a write that goes round the service is refused by ${name}`, async t => {
     const [table] = name.split('_')
     const before = await database.query(`select * from ${table ?? ''} order by execution_id`)
+    // Triggers come first, and would hide that the CHECK refuses too.
+    const [trigger] = await database.query('select from pg_trigger where tgname = $1', [name])
+    if (!trigger) {
+      await database.query(`alter table ${table ?? ''} disable trigger user`)
+      t.teardown(() => database.query(`alter table ${table ?? ''} enable trigger user`))
+    }
     for (const sql of writes) {
       const error: unknown = await database.pool.query(sql).catch((caught: unknown) => caught)
       t.ok(error instanceof DatabaseError, sql)
@@ -230,7 +236,6 @@ t.test(
       change('aborted', `reason = 'another'`),
       change('told', `callback_id = 'cb_2'`),
       change('told', `callback = '{"queue":"other"}'`),
-      change('completed', `closed_at = closed_at + interval '1 day'`),
     ]) {
       const error: unknown = await database.pool.query(sql).catch((caught: unknown) => caught)
       t.ok(error instanceof DatabaseError, sql)

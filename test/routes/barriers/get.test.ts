@@ -311,11 +311,11 @@ t.test('a thousand waits hold no connection and cost one query a second', async 
   await new Promise<void>(resolve => {
     pool.on('acquire', () => {
       queries += 1
-      if (queries === 3) resolve()
+      if (queries === 2) resolve()
     })
   })
   const seconds = (performance.now() - start) / 1000
-  t.ok(seconds > 1.5, `3 queries in ${seconds} s`)
+  t.ok(seconds > 0.9, `2 queries in ${seconds} s`)
   t.equal((await small.claim('crowd-0', 0)).body.outcome, 'granted', 'others are served')
 
   await s.database.query(

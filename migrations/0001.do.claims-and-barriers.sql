@@ -86,7 +86,7 @@ comment on table barriers is 'The counter over the batches of one execution; its
 comment on column barriers.generation is 'Which run of this execution id: 1, 2, …; replace adds one.';
 comment on column barriers.result_bytes is 'Running sum of result and error text, which decides whether a callback carries them.';
 comment on column barriers.fingerprint is 'SHA-256 of the content of enqueue; equal content is the same barrier.';
-comment on column barriers.past_keys is 'Idempotency-Keys of replaced generations, newest last.';
+comment on column barriers.past_keys is 'Idempotency-Keys of replaced generations, newest first.';
 comment on column barriers.enqueue_nonce is 'The enqueue that created this generation; its own repeat is told by it.';
 comment on column barriers.replaced is 'What the replace that made this generation ended.';
 comment on column barriers.closing_nonce is 'The ask that closed it, for closed_by_this; the callback id is made of it.';

@@ -1,23 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  chmod,
-  copyFile,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises'
+import { chmod, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import ts from 'typescript'
 import { settings } from '../src/config.ts'
 import { poll } from '../src/database/embedded/poll.ts'
 import { type Database, freshDatabase } from './fixtures/database.ts'
@@ -81,7 +69,10 @@ t.test('bad configuration stops the start with the variable, its value and the r
 })
 
 t.test('a DATABASE_URL of another kind is refused without showing it', async t => {
-  const { code, stderr } = await rollcall({ DATABASE_URL: 'mysql://user:secret@host/name' })
+  const { code, stderr } = await rollcall(
+    { DATABASE_URL: 'mysql://user:secret@host/name' },
+    'serve',
+  )
   t.equal(code, 1)
   t.match(stderr, /^DATABASE_URL .*postgres:\/\/\.\n$/)
   t.notMatch(stderr, /secret/)
@@ -104,7 +95,7 @@ t.test('a PORT that is taken ends the start with one sentence', async t => {
   await once(other, 'listening')
   t.teardown(() => other.close())
   const PORT = portOf(other)
-  const { code, stderr } = await rollcall({ DATABASE_URL: url, PORT, LOG_LEVEL: 'silent' })
+  const { code, stderr } = await rollcall({ DATABASE_URL: url, PORT, LOG_LEVEL: 'silent' }, 'serve')
   t.equal(code, 1)
   t.match(stderr, new RegExp(`^PORT ${PORT} is taken on 127\\.0\\.0\\.1\\. .*\n$`))
 })
@@ -182,43 +173,17 @@ t.test(
   },
 )
 
-/**
- * The project, compiled, in a folder of its own: children that load the sources through tap's loaders start ten times as
- * slowly.
- */
+/** The compiled project as it is installed, in a folder of its own. */
 async function build(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'rollcall-cli-'))
   await chmod(folder, 0o755)
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const files = await readdir(join(project, 'src'), { recursive: true, withFileTypes: true })
-  await Promise.all(
-    files
-      .filter(file => file.isFile())
-      .map(async file => {
-        const source = join(file.parentPath, file.name)
-        await compile(source, source.replace(join(project, 'src'), join(folder, 'dist')))
-      }),
-  )
-  await copyFile(join(project, 'package.json'), join(folder, 'package.json'))
-  for (const name of ['migrations', 'openapi']) {
-    await cp(join(project, name), join(folder, name), { recursive: true })
+  await cp(join(project, 'src'), join(folder, 'dist'), { recursive: true })
+  for (const name of ['package.json', 'migrations', 'openapi']) {
+    await cp(join(project, name), join(folder, name), { recursive: true, dereference: true })
   }
   await symlink(join(project, 'node_modules'), join(folder, 'node_modules'), 'junction')
   return folder
-}
-
-async function compile(source: string, target: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true })
-  if (!source.endsWith('.ts')) return copyFile(source, target)
-  const { outputText } = ts.transpileModule(await readFile(source, 'utf8'), {
-    compilerOptions: {
-      target: ts.ScriptTarget.ES2023,
-      module: ts.ModuleKind.ESNext,
-      verbatimModuleSyntax: true,
-      rewriteRelativeImportExtensions: true,
-    },
-  })
-  await writeFile(target.replace(/ts$/, 'js'), outputText)
 }
 
 type Environment = Record<string, string>

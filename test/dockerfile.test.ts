@@ -3,7 +3,8 @@ import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
-const root = join(import.meta.dirname, '..')
+/** tap runs in the folder of the project; the tests lie compiled in another. */
+const root = process.cwd()
 const text = await readFile(join(root, 'Dockerfile'), 'utf8')
 
 interface Instruction {

@@ -8,7 +8,8 @@ import { filledReadme } from '../src/readme.ts'
 import { type Service, service } from './fixtures/service.ts'
 
 const run = promisify(execFile)
-const root = join(import.meta.dirname, '..')
+/** tap runs in the folder of the project; the tests lie compiled in another. */
+const root = process.cwd()
 const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
 const readme = await readFile(join(root, 'README.md'), 'utf8')
 

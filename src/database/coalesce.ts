@@ -32,7 +32,7 @@ export type Run<Row> = <const Asks extends readonly object[]>(
  *
  * A statement that locks barriers takes `keyOf`, the execution of an ask. Its common runs pass over a barrier that is locked:
  * those calls answer `again` and wait for it in a lane of that execution's own, so that a barrier never waits for itself and
- * never stalls strangers. At most half of the pool waits in such lanes.
+ * never stalls strangers.
  */
 export function coalesce<Row extends Answer>(
   database: Database,
@@ -41,7 +41,6 @@ export function coalesce<Row extends Answer>(
 ): Run<Row> {
   const common = new Lane<Row>(calls => runOf(calls, false))
   const lanes = new Map<string, Lane<Row>>()
-  const waiters = new Slots(Math.max(1, Math.floor((database.pool.options.max ?? 10) / 2)))
 
   async function runOf(arrived: Call<Row>[], waits: boolean): Promise<void> {
     // An execution got its own lane while these waited in the common one.
@@ -72,7 +71,7 @@ export function coalesce<Row extends Answer>(
     const known = lanes.get(key)
     if (known) return known
     const lane = new Lane<Row>(
-      calls => waiters.hold(() => runOf(calls, true)),
+      calls => database.waiting.hold(() => runOf(calls, true)),
       () => lanes.delete(key),
     )
     lanes.set(key, lane)
@@ -136,27 +135,5 @@ class Lane<Row> {
     })
     // A single call above the cut runs alone.
     return this.#waiting.splice(0, end === -1 ? this.#waiting.length : Math.max(1, end))
-  }
-}
-
-/** Lets `most` holders in at once. */
-class Slots {
-  #free: number
-  readonly #queue: (() => void)[] = []
-
-  constructor(most: number) {
-    this.#free = most
-  }
-
-  async hold(work: () => Promise<void>): Promise<void> {
-    if (this.#free === 0) await new Promise<void>(enter => this.#queue.push(enter))
-    else this.#free -= 1
-    try {
-      await work()
-    } finally {
-      const next = this.#queue.shift()
-      if (next) next()
-      else this.#free += 1
-    }
   }
 }

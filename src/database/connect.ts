@@ -33,7 +33,8 @@ export function poolOptions(config: Config, connection: ClientConfig): PoolConfi
 
 /**
  * `enable_seqscan` off: the statements look rows up by key, but a plan that was cached while a table was empty would
- * read it whole ever after. `jit` off: compiling costs more than any statement here.
+ * read it whole ever after. Generic plans: none of the statements has a better one for the asks of one run, and planning costs
+ * more than most of them take. `jit` off: compiling costs more than any statement here.
  */
 function sessionSettings(config: Config): string {
   return [
@@ -42,6 +43,7 @@ function sessionSettings(config: Config): string {
     `idle_in_transaction_session_timeout = '${config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS}s'`,
     `default_transaction_isolation = 'read committed'`,
     `enable_seqscan = off`,
+    `plan_cache_mode = force_generic_plan`,
     `jit = off`,
   ]
     .map(setting => `set ${setting};`)

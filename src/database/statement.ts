@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { stringify } from '../json.ts'
+import type { Slots } from './slots.ts'
 import { connectFaultOf, DatabaseRefusal, type Fault, faultOf } from './fault.ts'
 
 /** A statement of a `.sql` file, named by its content so that a prepared one is never an older one. */
@@ -19,6 +20,8 @@ export function statement(file: string, beside: string): Statement {
 
 export interface Database {
   pool: pg.Pool
+  /** Statements that may wait for a barrier that somebody else has locked: at most half of the pool does. */
+  waiting: Slots
   /** Whether statements are prepared by name. */
   prepared: boolean
 }

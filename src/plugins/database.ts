@@ -5,6 +5,7 @@ import type { Config } from '../config.ts'
 import { coalesce, type Run } from '../database/coalesce.ts'
 import { poolOptions } from '../database/connect.ts'
 import { ask, type Database, type Statement } from '../database/statement.ts'
+import { Slots } from '../database/slots.ts'
 import { Closings } from '../loops/closings.ts'
 
 declare module 'fastify' {
@@ -12,13 +13,20 @@ declare module 'fastify' {
     database: Database
     closings: Closings
     /** One statement for one request. */
-    ask: <Row>(sql: Statement, asked: object, options?: { once: boolean }) => Promise<Row>
+    ask: <Row>(sql: Statement, asked: object, options?: AskOptions) => Promise<Row>
     /** One statement that concurrent requests share. */
     coalesce: <Row extends { outcome: string }>(
       sql: Statement,
       keyOf?: (asked: object) => string,
     ) => Run<Row>
   }
+}
+
+interface AskOptions {
+  /** It bears no nonce: not sent again after a lost connection. */
+  once?: boolean
+  /** It locks a barrier, and may wait for it: at most half of the pool does that. */
+  waits?: boolean
 }
 
 export interface DatabaseOptions {
@@ -35,17 +43,26 @@ export const database = plugin<DatabaseOptions>(
     pool.on('error', error => app.log.warn({ err: error }, 'An idle database connection was lost.'))
     // Likewise one in use, between two queries; its query fails by itself.
     pool.on('connect', client => client.on('error', () => undefined))
-    const own: Database = { pool, prepared: config.ROLLCALL_PREPARED_STATEMENTS }
+    const waiting = new Slots(Math.max(1, Math.floor(config.ROLLCALL_POOL_SIZE / 2)))
+    const own: Database = { pool, waiting, prepared: config.ROLLCALL_PREPARED_STATEMENTS }
     const closings = new Closings(own, connection, app.log)
 
     app.decorate('database', own)
     app.decorate('closings', closings)
-    app.decorate('ask', async <Row>(sql: Statement, asked: object, options?: { once: boolean }) => {
-      const [row] = await ask<Row>(own, sql, [asked], options)
-      if (row === undefined)
-        throw new Error(`The statement ${sql.name} returned no row for its ask.`)
-      return row
-    })
+    app.decorate(
+      'ask',
+      async <Row>(
+        sql: Statement,
+        asked: object,
+        { once = false, waits = false }: AskOptions = {},
+      ) => {
+        const send = () => ask<Row>(own, sql, [asked], { once })
+        const [row] = await (waits ? waiting.hold(send) : send())
+        if (row === undefined)
+          throw new Error(`The statement ${sql.name} returned no row for its ask.`)
+        return row
+      },
+    )
     app.decorate('coalesce', (sql, keyOf) => coalesce(own, sql, keyOf))
     app.addHook('onReady', async () => closings.start())
     // Before connections close, so that callers who wait get their answer.

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { Pool, type QueryResultRow } from 'pg'
 import t, { type Test } from 'tap'
 import { coalesce } from '../../src/database/coalesce.ts'
+import { Slots } from '../../src/database/slots.ts'
 import { type Database, freshDatabase } from '../fixtures/database.ts'
 
 interface Row {
@@ -63,7 +64,11 @@ async function stage(t: Test, size = 10) {
   const holder = await database.pool.connect()
   t.teardown(() => holder.release(true))
   return {
-    service: { pool, prepared: true },
+    service: {
+      pool,
+      prepared: true,
+      waiting: new Slots(Math.max(1, Math.floor(pool.options.max / 2))),
+    },
     query: <R extends QueryResultRow>(sql: string) => database.query<R>(sql),
     /** Holds every run until `let go` is called. */
     hold: async (lock: string) => {

@@ -122,6 +122,8 @@ export const examples: Record<string, Examples> = {
             granted,
             {
               outcome: 'refused',
+              claimed: false,
+              settled: false,
               code: 'batch_out_of_range',
               batch_index: 3,
               generation: 1,

@@ -53,7 +53,7 @@ export const abort: Routes = async app => {
   app.post('/executions/:execution_id/barrier/abort', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body, nonce: nonce() }
-    const { outcome, generation, reply } = await app.ask<Answer>(sql, ask)
+    const { outcome, generation, reply } = await app.ask<Answer>(sql, ask, { waits: true })
     if (outcome === 'aborted') app.closings.announce({ namespace, ...params })
     if (outcome === 'aborted' || outcome === 'already_closed') return reply
     throw new Refusal(outcome, { generation })

@@ -128,17 +128,21 @@ export const enqueue: Routes = async app => {
   app.post('/executions/:execution_id/barrier/enqueue', { schema }, async (request, reply) => {
     const { namespace, params, body, headers } = request
     const { conflict_policy, generation, ...content } = withDefaults(body, app.limits.total)
-    const answer = await app.ask<Answer>(sql, {
-      namespace,
-      ...params,
-      ...content,
-      nonce: nonce(),
-      enqueue_key: headers['idempotency-key'],
-      conflict_policy,
-      generation,
-      fingerprint: createHash('sha256').update(stringify(content)).digest('hex'),
-      callback_events: content.callback?.events,
-    })
+    const answer = await app.ask<Answer>(
+      sql,
+      {
+        namespace,
+        ...params,
+        ...content,
+        nonce: nonce(),
+        enqueue_key: headers['idempotency-key'],
+        conflict_policy,
+        generation,
+        fingerprint: createHash('sha256').update(stringify(content)).digest('hex'),
+        callback_events: content.callback?.events,
+      },
+      { waits: true },
+    )
     if (answer.outcome !== 'created' && answer.outcome !== 'existing') {
       throw new Refusal(answer.outcome, { generation: answer.generation, state: answer.state })
     }

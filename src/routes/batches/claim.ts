@@ -91,9 +91,11 @@ const Claim = z.discriminatedUnion('outcome', outcomes).meta({
 const RefusedClaim = z
   .object({
     outcome: z.literal('refused'),
+    claimed: z.literal(false),
+    settled: z.literal(false),
     ...subject,
     code: z.enum(['batch_out_of_range', 'execution_not_found']),
-    total: Int32.nullable(),
+    total: Int32.optional(),
   })
   .meta({ id: 'RefusedClaim', description: 'A member that alone would be refused with this code.' })
 
@@ -198,7 +200,7 @@ export const claim: Routes = async app => {
 
 function claimOrRefusal({ outcome, reply }: Answer): unknown {
   if (outcome !== 'batch_out_of_range' && outcome !== 'execution_not_found') return reply
-  return { outcome: 'refused', code: outcome, ...truthOf(reply) }
+  return { outcome: 'refused', claimed: false, settled: false, code: outcome, ...truthOf(reply) }
 }
 
 /** Without a barrier there is no total. */

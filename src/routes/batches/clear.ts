@@ -37,7 +37,7 @@ export const clear: Routes = async app => {
     const { outcome, cleared, ...truth } = await app.ask<Answer>(
       sql,
       { namespace, ...params },
-      { once: true },
+      { once: true, waits: true },
     )
     if (outcome !== 'cleared') throw new Refusal(outcome, truth)
     return { cleared }

@@ -410,6 +410,8 @@ t.test(
         { ...finished, batch_index: 0, status: 'succeeded', result_omitted: true },
         {
           outcome: 'refused',
+          claimed: false,
+          settled: false,
           code: 'batch_out_of_range',
           batch_index: 6,
           total: 6,
@@ -485,8 +487,24 @@ t.test('a bulk claim of an older or unknown generation says so for each batch', 
   })
   t.equal(newer.status, 200)
   t.strictSame(newer.body.claims, [
-    { outcome: 'refused', code: 'execution_not_found', batch_index: 0, total: 2, generation: 2 },
-    { outcome: 'refused', code: 'execution_not_found', batch_index: 1, total: 2, generation: 2 },
+    {
+      outcome: 'refused',
+      claimed: false,
+      settled: false,
+      code: 'execution_not_found',
+      batch_index: 0,
+      total: 2,
+      generation: 2,
+    },
+    {
+      outcome: 'refused',
+      claimed: false,
+      settled: false,
+      code: 'execution_not_found',
+      batch_index: 1,
+      total: 2,
+      generation: 2,
+    },
   ])
   t.strictSame(await rowsOf('bulk-old'), [])
 })

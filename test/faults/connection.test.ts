@@ -53,7 +53,7 @@ t.test('invariant 6: every tenth reply is lost and the call repeated: counters e
 })
 
 t.test('invariant 6: connections cut between service and Postgres are healed inside', async t => {
-  const runs = times(10)
+  const runs = times(5)
   const database = await freshDatabase(t)
   const kinds: Cut[] = ['before', 'during', 'after']
   const proxy = await proxyOf(t, database, nth =>

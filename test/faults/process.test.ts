@@ -148,7 +148,7 @@ t.test('SIGTERM under load: every request is answered or never accepted', async 
 t.test('invariant 5: what a service acknowledged is not lost by kill -9', async t => {
   const batches = 40
   const runs = 6
-  const kills = times(3)
+  const kills = times(2)
   const database = await freshDatabase(t)
   const PORT = await freePort()
   const environment = { DATABASE_URL: database.url, PORT }

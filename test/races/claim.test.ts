@@ -17,7 +17,7 @@ import {
 import type { Reply } from '../fixtures/service.ts'
 
 const ROUNDS = times(200)
-const DIRECT_ROUNDS = times(30)
+const DIRECT_ROUNDS = times(10)
 const CALLERS = 64
 
 t.test('invariant 1: of 64 claims of a fresh batch exactly one is granted', async t => {

@@ -184,7 +184,7 @@ t.test('a replaced generation is fenced: its tokens, its messages and its abort'
 t.test('invariant 1: claims, enqueue, replace and abort: one grant a generation', async t => {
   const database = await freshDatabase(t)
   const caller = await callers(t, database, 7)
-  const told = await rounds(times(100), async round => {
+  const told = await rounds(times(50), async round => {
     const execution = `run-${round}`
     const answers = await Promise.all([
       ...Array.from({ length: 4 }, (_, nth) =>

@@ -123,7 +123,7 @@ t.test('a run that takes its rows in another order is caught', async t => {
 
 t.test('bulk calls of two replicas over the same batches all get their answer', async t => {
   const { database, replica } = await twoReplicas(t)
-  const told = await rounds(times(10), async round => {
+  const told = await rounds(times(5), async round => {
     const execution = `run-${round}`
     await replica(round).enqueue(execution, { total: INDEXES.length })
     const claims = await together(8, nth =>
@@ -141,26 +141,26 @@ t.test('bulk calls of two replicas over the same batches all get their answer', 
   })
   const claims = told.flatMap(round => round.claims.flatMap(({ body }) => body.claims))
   t.strictSame(tally(claims.map(({ outcome }) => outcome)), {
-    granted: times(10) * 60,
-    in_progress: times(10) * 7 * 60,
+    granted: times(5) * 60,
+    in_progress: times(5) * 7 * 60,
   })
   const counted = told.flatMap(round => round.counted.flatMap(({ body }) => body.batches))
   t.strictSame(tally(counted.map(({ outcome }) => outcome)), {
-    recorded: times(10) * 60,
-    duplicate: times(10) * 7 * 60,
+    recorded: times(5) * 60,
+    duplicate: times(5) * 7 * 60,
   })
   t.strictSame(
     tally(
       told.map(round => String(round.counted.filter(({ body }) => body.closed_by_this).length)),
     ),
-    { '1': times(10) },
+    { '1': times(5) },
   )
   t.equal(await deadlocks(database, [replica(0), replica(1)]), 0)
 })
 
 t.test('a clear and bulk takeovers over the same batches both get their answer', async t => {
   const { database, replica } = await twoReplicas(t)
-  const replies = await rounds(times(10), async round => {
+  const replies = await rounds(times(5), async round => {
     const execution = `run-${round}`
     // Stored against the order of their keys, and over.
     await database.query(
@@ -176,7 +176,7 @@ t.test('a clear and bulk takeovers over the same batches both get their answer',
       claimAll(replica(1), execution, INDEXES.toReversed()),
     ])
   })
-  t.strictSame(tally(replies.flat().map(({ status }) => String(status))), { '200': times(10) * 3 })
+  t.strictSame(tally(replies.flat().map(({ status }) => String(status))), { '200': times(5) * 3 })
   t.equal(await deadlocks(database, [replica(0), replica(1)]), 0)
 })
 

@@ -56,12 +56,13 @@ written as (
   insert into barriers as barrier (
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
     fingerprint, enqueue_key, enqueue_nonce, closing_nonce, closed_at, expires_at,
-    callback, callback_events, callback_state, callback_id, callback_due_at
+    stuck_check_at, callback, callback_events, callback_state, callback_id, callback_due_at
   )
   select
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
     fingerprint, enqueue_key, nonce, closing_nonce, closed_at,
     clock_timestamp() + make_interval(secs => expires_in_seconds),
+    clock_timestamp() + make_interval(secs => stuck_after_seconds),
     callback, coalesce(callback_events, '{}'),
     case when callback_is_due then 'due' else 'none' end,
     case when callback_is_due then 'cb_' || nonce end,
@@ -98,6 +99,16 @@ written as (
     callback_state = excluded.callback_state,
     callback_id = excluded.callback_id,
     callback_due_at = excluded.callback_due_at,
+    -- A callback not yet delivered goes with its generation, and so do its leases.
+    callback_token = null,
+    callback_attempt = 0,
+    callback_attempts_before = 0,
+    callback_attempts = '[]',
+    callback_leased_at = null,
+    callback_settled_at = null,
+    callback_message = null,
+    stuck_check_at = excluded.stuck_check_at,
+    batches_kept = true,
     created_at = clock_timestamp(),
     last_progress_at = clock_timestamp(),
     expires_at = excluded.expires_at,

@@ -1,14 +1,10 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { baseUrl } from './base-url.ts'
 import { readConfig, settings, shown } from './config.ts'
+import { description, version } from './package.ts'
 import { StartFailure } from './start-failure.ts'
-
-const { version, description } = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-) as { version: string; description: string }
 
 /** The command line: argv to one call each. What a command needs is loaded when it runs. */
 const program = new Command('rollcall')

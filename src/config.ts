@@ -1,6 +1,8 @@
 import { closest, distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 import { StartFailure } from './start-failure.ts'
+import { isAllowable } from './webhook/guard.ts'
+import { isSecret } from './webhook/signature.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -12,6 +14,15 @@ function integer(minimum: number, maximum: number) {
     .regex(/^\d+$/, 'a whole number in digits')
     .transform(Number)
     .pipe(z.int().min(minimum).max(maximum))
+}
+
+/** What stands between separators; nothing when the variable is not set. */
+function list(separator: RegExp, isItem: (text: string) => boolean, rule: string) {
+  return z
+    .string()
+    .prefault('')
+    .transform(text => (text === '' ? [] : text.trim().split(separator)))
+    .refine(items => items.every(isItem), rule)
 }
 
 const flag = z.enum(['true', 'false']).transform(word => word === 'true')
@@ -78,6 +89,18 @@ export const Config = z.object({
   ROLLCALL_TOTAL_LIMIT: integer(1, 10_000_000)
     .default(1_000_000)
     .describe('Most batches of one barrier.'),
+  ROLLCALL_WEBHOOK_SECRET: list(
+    /\s+/,
+    isSecret,
+    'whsec_ and the base64 of 24 to 64 bytes, or several of them with spaces between',
+  ).describe('Secrets that sign callbacks, each whsec_ and base64; several, newest first, rotate.'),
+  ROLLCALL_CALLBACK_ALLOW: list(
+    /\s*,\s*/,
+    isAllowable,
+    'host names, addresses and CIDR ranges with commas between',
+  ).describe(
+    'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS.',
+  ),
 })
 
 export type Config = z.output<typeof Config>
@@ -140,14 +163,17 @@ export function settings(): Setting[] {
   })
 }
 
-/** The configuration in force, fit to be shown: no password leaves it. */
+/** The configuration in force, fit to be shown: no password and no secret leaves it. */
 export function shown(config: Config): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(config).map(([name, value]) => [
-      name,
-      secret(name) && typeof value === 'string' ? withoutPassword(value) : value,
-    ]),
+    Object.entries(config).map(([name, value]) => [name, secret(name) ? hidden(value) : value]),
   )
+}
+
+/** Of the URL everything but its password is shown, of other secrets how many there are. */
+function hidden(value: unknown): unknown {
+  if (typeof value === 'string') return withoutPassword(value)
+  return Array.isArray(value) ? value.map(() => '***') : value
 }
 
 /** A password may hold an @ of its own, or be a parameter. */
@@ -156,5 +182,5 @@ function withoutPassword(url: string): string {
 }
 
 function secret(name: string): boolean {
-  return name === 'DATABASE_URL'
+  return name === 'DATABASE_URL' || name === 'ROLLCALL_WEBHOOK_SECRET'
 }

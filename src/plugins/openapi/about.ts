@@ -1,8 +1,4 @@
-import { readFileSync } from 'node:fs'
-
-const { version, description } = JSON.parse(
-  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
-) as { version: string; description: string }
+import { description, version } from '../../package.ts'
 
 /** What the document says of the whole API. */
 export function about(openapi: '3.1.0' | '3.0.3') {

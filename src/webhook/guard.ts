@@ -1,0 +1,142 @@
+import { lookup as resolveBySystem } from 'node:dns/promises'
+import type { LookupAddress } from 'node:dns'
+import { type BlockList, isIP, type LookupFunction } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { callbackify } from 'node:util'
+import { holds, isPublic, rangesOf } from './addresses.ts'
+import { Unreached } from './unreached.ts'
+
+type Addresses = [LookupAddress, ...LookupAddress[]]
+type Protocol = 'http:' | 'https:'
+
+interface Rules {
+  /** From ROLLCALL_CALLBACK_ALLOW: CIDR ranges, addresses and host names. `::/0` is every address, IPv4 too. */
+  allow: readonly string[]
+  /** Whether loopback is allowed, because the service itself listens on nothing else: a machine of one developer. */
+  loopback: boolean
+  /** All addresses of a name; by default as the system resolves it, with /etc/hosts. */
+  resolve?: (hostname: string) => Promise<LookupAddress[]>
+}
+
+/**
+ * Keeps callbacks out of the network that the service stands in. A host that is allowed may have any address and be
+ * called without TLS, and so may an address that is allowed. Whatever else is called has to be public and use https.
+ *
+ * A URL is judged three times: its text when it is given, its text and what its name resolves to at each attempt, and
+ * the address of the socket once it stands.
+ */
+export class Guard {
+  readonly #names: ReadonlySet<string>
+  readonly #ranges: BlockList
+  readonly #resolve: (hostname: string) => Promise<LookupAddress[]>
+  /** Whether a name might resolve to an allowed address: of loopback only localhost does. */
+  readonly #hasRanges: boolean
+
+  constructor({ allow, loopback, resolve = resolveAll }: Rules) {
+    const ranges = allow.filter(isRange)
+    this.#names = new Set(allow.filter(entry => !isRange(entry)).map(nameOf))
+    this.#ranges = rangesOf(...ranges, ...(loopback ? LOOPBACK : []))
+    this.#hasRanges = ranges.length > 0
+    this.#resolve = resolve
+  }
+
+  /**
+   * One sentence that says why this URL may not be called, as far as its text tells; nothing is resolved. The parser
+   * has already made one address of all spellings of it, such as 0x7f.1, 2130706433 and ①②⑦.0.0.1.
+   */
+  refusalOf(url: string): string | undefined {
+    if (!URL.canParse(url)) return 'The callback URL is not a URL.'
+    const { protocol, username, password, port, hostname } = new URL(url)
+    if (!isProtocol(protocol)) return 'The callback URL has to begin with https:// or http://.'
+    if (username !== '' || password !== '') {
+      return 'The callback URL may not hold a user name or password.'
+    }
+    if (port === '0') return 'The callback URL may not have port 0.'
+
+    const address = addressIn(hostname)
+    if (address !== undefined) return this.refusalOfAddress(address, { protocol, hostname })
+    const mayDoWithoutTls = this.#hasRanges || this.#names.has(nameOf(hostname))
+    return protocol === 'https:' || mayDoWithoutTls ? undefined : refusedWithoutTls(hostname)
+  }
+
+  /** The same of an address that this host has. */
+  refusalOfAddress(
+    address: string,
+    { protocol, hostname }: { protocol: Protocol; hostname: string },
+  ): string | undefined {
+    if (this.#names.has(nameOf(hostname)) || holds(this.#ranges, address)) return undefined
+    if (isPublic(address)) return protocol === 'http:' ? refusedWithoutTls(hostname) : undefined
+    const whose = bare(hostname) === address ? address : `${hostname} is ${address}, which`
+    return `${whose} is not a public address, and ROLLCALL_CALLBACK_ALLOW does not have it.`
+  }
+
+  /**
+   * In place of `dns.lookup` for a connection. The addresses that it vetted are the ones that are connected to, so an
+   * answer that changes comes too late. One bad address condemns the name: which one is connected to, chance decides.
+   * An address in place of a name never comes here; node connects to it without asking.
+   */
+  lookupFor(protocol: Protocol): LookupFunction {
+    const vetted = callbackify((hostname: string) => this.#vetted(hostname, protocol))
+    return (hostname, { all }, callback) => {
+      vetted(hostname, (error, addresses) => {
+        if (error) callback(error, [])
+        else if (all) callback(null, addresses)
+        else callback(null, addresses[0].address, addresses[0].family)
+      })
+    }
+  }
+
+  async #vetted(hostname: string, protocol: Protocol): Promise<Addresses> {
+    const [first, ...others] = await this.#resolve(hostname).catch((cause: unknown) => {
+      throw new Unreached('dns', `${hostname} cannot be resolved.`, { cause })
+    })
+    if (first === undefined) throw new Unreached('dns', `${hostname} has no address.`)
+    for (const { address } of [first, ...others]) {
+      const refusal = this.refusalOfAddress(address, { protocol, hostname })
+      if (refusal !== undefined) throw new Unreached('not_allowed', refusal)
+    }
+    return [first, ...others]
+  }
+}
+
+const LOOPBACK = ['127.0.0.0/8', '::1']
+
+/** Whether an entry of ROLLCALL_CALLBACK_ALLOW is an address, a CIDR range or a host name, without port or wildcard. */
+export function isAllowable(entry: string): boolean {
+  return isRange(entry) || (/^[\w-]+(\.[\w-]+)*\.?$/.test(nameOf(entry)) && !isIP(nameOf(entry)))
+}
+
+function isRange(entry: string): boolean {
+  const [network = '', bits, more] = entry.split('/')
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(network)] ?? -1
+  if (network.includes('%') || more !== undefined) return false
+  return bits === undefined ? most > 0 : /^\d{1,3}$/.test(bits) && Number(bits) <= most
+}
+
+/** A host name in the one form in which it is compared; the dot that may end a name says nothing. */
+function nameOf(hostname: string): string {
+  return domainToASCII(hostname).replace(/\.$/, '')
+}
+
+/** The address that a host is by its text alone. Names under localhost are loopback by RFC 6761, whatever resolves them. */
+function addressIn(hostname: string): string | undefined {
+  if (isIP(bare(hostname))) return bare(hostname)
+  return /(^|\.)localhost$/.test(nameOf(hostname)) ? '127.0.0.1' : undefined
+}
+
+/** An IPv6 address in a URL stands in brackets. */
+function bare(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1')
+}
+
+function isProtocol(protocol: string): protocol is Protocol {
+  return protocol === 'http:' || protocol === 'https:'
+}
+
+function refusedWithoutTls(hostname: string): string {
+  return `${hostname} has to be called with https, because ROLLCALL_CALLBACK_ALLOW does not have it.`
+}
+
+function resolveAll(hostname: string): Promise<LookupAddress[]> {
+  return resolveBySystem(hostname, { all: true })
+}

@@ -1,0 +1,150 @@
+import { performance } from 'node:perf_hooks'
+import { Agent, type Dispatcher, request } from 'undici'
+import { version } from '../package.ts'
+import { guardedConnector } from './connector.ts'
+import { excerptOf } from './excerpt.ts'
+import type { Guard } from './guard.ts'
+import { retryAfterSeconds } from './schedule.ts'
+import { sign } from './signature.ts'
+import { type AttemptError, Unreached } from './unreached.ts'
+
+/** How an attempt ended: with a status, whatever became of the body behind it, or with an error. */
+export interface Attempt {
+  status?: number
+  error?: AttemptError
+  milliseconds: number
+  /** The first 200 characters of the response, without controls. */
+  response?: string
+  retry_after_seconds?: number
+}
+
+export interface Message {
+  url: string
+  /** The `webhook-id`: the same on every attempt. */
+  id: string
+  /** JSON, sent as it is. */
+  body: string
+}
+
+interface Limits {
+  /** To a connection, DNS and TLS included. */
+  connect_ms: number
+  /** To the status, and to the end of all of it. */
+  attempt_ms: number
+  /** For the response after its status, which alone decides. */
+  response_ms: number
+  response_bytes: number
+}
+
+const LIMITS: Limits = {
+  connect_ms: 5_000,
+  attempt_ms: 15_000,
+  response_ms: 1_000,
+  response_bytes: 16 * 1024,
+}
+
+interface Options {
+  guard: Guard
+  /** From ROLLCALL_WEBHOOK_SECRET, newest first. */
+  secrets: readonly string[]
+  limits?: Partial<Limits>
+}
+
+/** POSTs messages to receivers, which may do with a connection whatever they like. */
+export class Sender {
+  readonly #guard: Guard
+  readonly #secrets: readonly string[]
+  readonly #limits: Limits
+  readonly #agent: Agent
+
+  constructor({ guard, secrets, limits }: Options) {
+    this.#guard = guard
+    this.#secrets = secrets
+    this.#limits = { ...LIMITS, ...limits }
+    // An agent of our own follows no redirect and reads no proxy from the environment. A connection serves one attempt:
+    // callbacks to one host are rare, and one on a connection that the receiver is just closing would fail for nothing.
+    this.#agent = new Agent({
+      connect: guardedConnector(guard, this.#limits.connect_ms),
+      pipelining: 0,
+      // These count from chunk to chunk, so a drip is never late. The attempt has one clock of its own.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    })
+  }
+
+  /**
+   * One attempt. The response is cut off after 16 KiB or one second, and its status counts all the same: a receiver that
+   * has answered has the message. Rejects only when the sender was closed meanwhile: nobody knows then how it ended.
+   */
+  async post({ url, id, body }: Message): Promise<Attempt> {
+    const began = performance.now()
+    const outcome = await this.#attempt({ url, id, body }).catch((error: unknown) => {
+      if (this.#agent.destroyed) throw error
+      return { error: error instanceof Unreached ? error.kind : 'no_response' } as const
+    })
+    return { ...outcome, milliseconds: Math.round(performance.now() - began) }
+  }
+
+  /** Ends every attempt that is under way. */
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  async #attempt({ url, id, body }: Message): Promise<Omit<Attempt, 'milliseconds'>> {
+    const refusal = this.#guard.refusalOf(url)
+    if (refusal !== undefined) throw new Unreached('not_allowed', refusal)
+
+    const { attempt_ms, response_ms } = this.#limits
+    const clock = new AbortController()
+    const late = new Unreached('timeout', `No status came within ${attempt_ms} ms.`)
+    const attemptTimer = setTimeout(() => clock.abort(late), attempt_ms)
+    let responseTimer: NodeJS.Timeout | undefined
+    try {
+      const reply = await request(url, {
+        method: 'POST',
+        body,
+        headers: {
+          'content-type': 'application/json',
+          'user-agent': `rollcall/${version}`,
+          ...sign({
+            id,
+            // The clock of this process, because it is compared with the receiver's; a few minutes between them are allowed.
+            timestamp: Math.floor(Date.now() / 1000),
+            body,
+            secrets: this.#secrets,
+          }),
+        },
+        dispatcher: this.#agent,
+        signal: clock.signal,
+      })
+      responseTimer = setTimeout(() => clock.abort(), response_ms)
+      const bytes = await this.#beginningOf(reply.body)
+      const retryAfter = reply.headers['retry-after']
+      const wait = typeof retryAfter === 'string' ? retryAfterSeconds(retryAfter) : undefined
+      return {
+        status: reply.statusCode,
+        ...(bytes.length > 0 && { response: excerptOf(bytes) }),
+        ...(wait !== undefined && { retry_after_seconds: wait }),
+      }
+    } finally {
+      clearTimeout(attemptTimer)
+      clearTimeout(responseTimer)
+    }
+  }
+
+  /** What can be had of the body; leaving the loop early destroys the connection. */
+  async #beginningOf(response: Dispatcher.ResponseData['body']): Promise<Buffer> {
+    const chunks: Buffer[] = []
+    let length = 0
+    try {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        chunks.push(chunk)
+        length += chunk.length
+        if (length >= this.#limits.response_bytes) break
+      }
+    } catch {
+      // It broke off or took too long; the status has come.
+    }
+    return Buffer.concat(chunks)
+  }
+}

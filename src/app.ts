@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type pg from 'pg'
 import type { Config } from './config.ts'
 import { body } from './plugins/body.ts'
+import { callbacks } from './plugins/callbacks.ts'
 import { database } from './plugins/database.ts'
 import { parseQuery } from './plugins/query.ts'
 import { errors, refuse, refuseConnection } from './plugins/errors.ts'
@@ -45,6 +46,7 @@ export async function buildApp(
   await app.register(validation)
   await app.register(body, { config })
   await app.register(database, { config, connection })
+  await app.register(callbacks, { config })
   await app.register(readiness, { config })
   await app.register(openapi)
   await app.register(routes)

@@ -89,6 +89,16 @@ export const Config = z.object({
   ROLLCALL_TOTAL_LIMIT: integer(1, 10_000_000)
     .default(1_000_000)
     .describe('Most batches of one barrier.'),
+  ROLLCALL_INLINE_RESULTS_BYTES: integer(0, 16 * MiB)
+    .default(MiB)
+    .describe(
+      'Largest results that a callback carries itself; larger ones are at its results_url.',
+    ),
+  ROLLCALL_PUBLIC_URL: z
+    .string()
+    .regex(/^https?:\/\/[^\s?#]*[^\s?#/]$/, 'a URL without query and without a slash at its end')
+    .optional()
+    .describe('What results_url begins with; without it results_url is a path.'),
   ROLLCALL_WEBHOOK_SECRET: list(
     /\s+/,
     isSecret,

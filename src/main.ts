@@ -6,21 +6,27 @@ import { buildApp } from './app.ts'
 import { baseUrl } from './base-url.ts'
 import { type Config, shown, unknownVariables } from './config.ts'
 import { migrate, type Migrated } from './database/migrate.ts'
+import { startLoops } from './loops/loops.ts'
 import { StartFailure } from './start-failure.ts'
+import { keptSecret } from './webhook/secret.ts'
 
 interface Postgres {
   url: string
   /** For the banner: which database, and where its data lies. */
   words: string
+  /** Where the embedded one keeps its data. */
+  dataDir?: string
   stop: () => Promise<void>
 }
 
 /** The process: database, schema, app, port; and on SIGTERM the reverse. */
-export async function serve(config: Config): Promise<void> {
-  const postgres = await openPostgres(config)
+export async function serve(given: Config): Promise<void> {
+  const postgres = await openPostgres(given)
   try {
+    const config = await withSecret(given, postgres)
     if (config.ROLLCALL_MIGRATE_ON_START) await bringUpToDate(postgres)
     const app = await buildApp(config, { connectionString: postgres.url })
+    startLoops(app, config)
     for (const sentence of unknownVariables()) app.log.warn(sentence)
     await listen(app, config, postgres)
     announceOn(app, postgres)
@@ -33,6 +39,12 @@ export async function serve(config: Config): Promise<void> {
     await postgres.stop()
     throw error
   }
+}
+
+/** Webhooks are never unsigned: a service on a Postgres of its own makes a secret, another one has to be given it. */
+async function withSecret(config: Config, { dataDir }: Postgres): Promise<Config> {
+  if (config.ROLLCALL_WEBHOOK_SECRET.length > 0 || dataDir === undefined) return config
+  return { ...config, ROLLCALL_WEBHOOK_SECRET: [await keptSecret(dataDir)] }
 }
 
 async function bringUpToDate({ url }: Postgres): Promise<Migrated> {
@@ -78,7 +90,7 @@ async function openPostgres(config: Config): Promise<Postgres> {
     onProgress: sentence => process.stderr.write(`${sentence}\n`),
   })
   const words = `its own Postgres ${embedded.version} (${embedded.origin}), data in ${embedded.dataDir}`
-  return { url: embedded.url, words, stop: () => embedded.stop() }
+  return { url: embedded.url, dataDir: embedded.dataDir, words, stop: () => embedded.stop() }
 }
 
 async function reach(url: string): Promise<void> {

@@ -14,6 +14,13 @@ export interface Execution {
   execution_id: string
 }
 
+/** A barrier that closed. */
+export interface Closing extends Execution {
+  generation: number
+  state: string
+  callback_id?: string | undefined
+}
+
 /** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
 export interface Waiter {
   /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `Date.now()`) or when the service drains. */
@@ -31,6 +38,7 @@ export class Closings {
   readonly #log: FastifyBaseLogger
   readonly #announce: Run<{ outcome: string }>
   readonly #waiting = new Map<string, Set<{ generation: number; wake: () => void }>>()
+  readonly #onHint: (() => void)[] = []
   readonly #drained = new AbortController()
   #loops: Promise<unknown> = Promise.resolve()
 
@@ -53,6 +61,17 @@ export class Closings {
   async drain(): Promise<void> {
     this.#drained.abort()
     await this.#loops
+  }
+
+  /** Writes the end of a barrier into the log, and tells everybody. */
+  tell({ namespace, execution_id, generation, state, callback_id }: Closing): void {
+    this.#log.info({ execution_id, generation, callback_id, state }, 'A barrier closed.')
+    this.announce({ namespace, execution_id })
+  }
+
+  /** Calls `hint` whenever a barrier closed or was replaced, here or in another replica: something may be due. */
+  onHint(hint: () => void): void {
+    this.#onHint.push(hint)
   }
 
   /** Tells this replica and the others that an execution's barrier closed or was replaced. */
@@ -113,6 +132,7 @@ export class Closings {
 
   #wake(key: string): void {
     for (const { wake } of this.#waiting.get(key) ?? []) wake()
+    for (const hint of this.#onHint) hint()
   }
 }
 

@@ -1,6 +1,9 @@
 /** Seconds between one attempt and the next. They end 18 to 22 hours after the first. */
 const WAITS_SECONDS = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000] as const
 
+/** Attempts of one callback; after the last it is dead. */
+export const ATTEMPTS = WAITS_SECONDS.length + 1
+
 /** The longest that a receiver may ask to be left alone. */
 const MOST_SECONDS = 36_000
 

@@ -4,7 +4,7 @@
 -- aborted. The lock waits for a decrement in flight and returns what that left.
 --
 -- $1  [{ namespace, execution_id, generation, nonce, reason }]
--- ->  outcome: aborted | already_closed | execution_not_found | stale_generation, generation, reply
+-- ->  outcome: aborted | already_closed | execution_not_found | stale_generation, generation, state, callback_id, reply
 
 with ask as materialized (
   select namespace, execution_id, generation as generation_asked, nonce, reason as reason_asked
@@ -57,6 +57,8 @@ select
     else 'already_closed'
   end as outcome,
   newest.generation,
+  newest.state,
+  newest.callback_id,
   (
     select to_json(reply)
     from (

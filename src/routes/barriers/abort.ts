@@ -43,7 +43,9 @@ const schema = {
 
 interface Answer {
   outcome: 'aborted' | 'already_closed' | RefusalCode
-  generation?: number
+  generation: number
+  state: string
+  callback_id?: string
   reply: RawJson
 }
 
@@ -53,9 +55,9 @@ export const abort: Routes = async app => {
   app.post('/executions/:execution_id/barrier/abort', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body, nonce: nonce() }
-    const { outcome, generation, reply } = await app.ask<Answer>(sql, ask, { waits: true })
-    if (outcome === 'aborted') app.closings.announce({ namespace, ...params })
+    const { outcome, reply, ...barrier } = await app.ask<Answer>(sql, ask, { waits: true })
+    if (outcome === 'aborted') app.closings.tell({ namespace, ...params, ...barrier })
     if (outcome === 'aborted' || outcome === 'already_closed') return reply
-    throw new Refusal(outcome, { generation })
+    throw new Refusal(outcome, { generation: barrier.generation })
   })
 }

@@ -209,7 +209,7 @@ counted as (
   where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
   returning
     barriers.namespace, barriers.execution_id, barriers.state, barriers.reason, barriers.succeeded, barriers.failed,
-    barriers.closing_nonce
+    barriers.closing_nonce, barriers.callback_id
 ),
 
 after as materialized (
@@ -220,7 +220,8 @@ after as materialized (
     coalesce(counted.reason, barrier.reason) as reason,
     coalesce(counted.succeeded, barrier.succeeded) as succeeded,
     coalesce(counted.failed, barrier.failed) as failed,
-    coalesce(counted.closing_nonce, barrier.closing_nonce) as closing_nonce
+    coalesce(counted.closing_nonce, barrier.closing_nonce) as closing_nonce,
+    coalesce(counted.callback_id, barrier.callback_id) as callback_id
   from barrier
   left join counted using (namespace, execution_id)
 ),
@@ -232,6 +233,7 @@ decided as (
     after.reason,
     after.succeeded,
     after.failed,
+    after.callback_id,
     coalesce(written.state, seen.state) as batch_state,
     coalesce(written.attempt, seen.attempt) as attempt_after,
     coalesce(after.closing_nonce = seen.nonce, false) as closed_by_this,
@@ -276,6 +278,7 @@ select
   total,
   succeeded,
   failed,
-  closed_by_this
+  closed_by_this,
+  case when closed_by_this then callback_id end as callback_id
 from decided
 order by ord

@@ -103,6 +103,8 @@ interface Answer {
   succeeded: number
   failed: number
   closed_by_this: boolean
+  /** Of the one that closed it, for the log. */
+  callback_id?: string
 }
 
 export const decrement: Routes = async app => {
@@ -110,10 +112,10 @@ export const decrement: Routes = async app => {
 
   app.post('/executions/:execution_id/barrier/decrement', { schema }, async request => {
     const { namespace, params, body } = request
-    const [answer] = await run([
+    const [{ callback_id, ...answer }] = await run([
       { namespace, ...params, status: 'succeeded', ...body, nonce: nonce() },
     ])
-    if (answer.closed_by_this) app.closings.announce({ namespace, ...params })
+    if (answer.closed_by_this) app.closings.tell({ namespace, ...params, ...answer, callback_id })
     if (answer.outcome === 'recorded' || answer.outcome === 'duplicate')
       return { ...answer, settled: true }
     const { outcome, closed_by_this: _, ...truth } = answer
@@ -142,8 +144,8 @@ export const decrement: Routes = async app => {
           generation: whole.generation,
           settled: isSettled(whole.outcome, undefined),
         })
-      const closed_by_this = answers.some(answer => answer.closed_by_this)
-      if (closed_by_this) app.closings.announce({ namespace, ...params })
+      const closing = answers.find(({ closed_by_this }) => closed_by_this)
+      if (closing) app.closings.tell({ namespace, ...params, ...closing })
       const [{ state, remaining, total, succeeded, failed, generation: current }] = answers as [
         Answer,
       ]
@@ -155,7 +157,7 @@ export const decrement: Routes = async app => {
         total,
         succeeded,
         failed,
-        closed_by_this,
+        closed_by_this: closing !== undefined,
       }
     },
   )
@@ -169,7 +171,7 @@ function executionOf(ask: object): string {
   return `${namespace}\0${execution_id}`
 }
 
-function counted({ outcome, ...answer }: Answer): object {
+function counted({ outcome, callback_id: _id, ...answer }: Answer): object {
   if (outcome === 'recorded' || outcome === 'duplicate')
     return { outcome, ...answer, settled: true }
   const { closed_by_this: _, ...truth } = answer

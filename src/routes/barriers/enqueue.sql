@@ -8,7 +8,7 @@
 --        tolerated_failure_count, max_attempts, metadata, callback, callback_events, expires_in_seconds,
 --        stuck_after_seconds }]
 -- ->  outcome: created | existing | enqueue_mismatch | barrier_exists | stale_generation | execution_not_found
---       | again, generation, state, reply
+--       | again, generation, state, callback_id, reply
 
 with ask as materialized (
   select *, generation as generation_asked
@@ -152,6 +152,7 @@ select
   outcome,
   generation,
   state,
+  callback_id,
   (
     select to_json(reply)
     from (

@@ -109,6 +109,7 @@ const schema = {
       'barrier_exists',
       'stale_generation',
       'enqueue_mismatch',
+      'callback_url_refused',
       'execution_not_found',
       ...bodyRefusals,
     ),
@@ -117,8 +118,9 @@ const schema = {
 
 interface Answer {
   outcome: 'created' | 'existing' | RefusalCode
-  generation?: number
-  state?: string
+  generation: number
+  state: string
+  callback_id?: string
   reply: RawJson
 }
 
@@ -128,6 +130,7 @@ export const enqueue: Routes = async app => {
   app.post('/executions/:execution_id/barrier/enqueue', { schema }, async (request, reply) => {
     const { namespace, params, body, headers } = request
     const { conflict_policy, generation, ...content } = withDefaults(body, app.limits.total)
+    if (content.callback?.url !== undefined) app.mustBeCallable(content.callback.url)
     const answer = await app.ask<Answer>(
       sql,
       {
@@ -149,7 +152,9 @@ export const enqueue: Routes = async app => {
     if (answer.outcome === 'created') {
       const location = `/executions/${encodeURIComponent(params.execution_id)}/barrier`
       reply.code(201).header('location', location)
-      if (answer.generation !== 1) app.closings.announce({ namespace, ...params })
+      // A total of 0 completes at once; a replace ends what others wait for.
+      if (answer.state !== 'open') app.closings.tell({ namespace, ...params, ...answer })
+      else if (answer.generation !== 1) app.closings.announce({ namespace, ...params })
     }
     return answer.reply
   })

@@ -1,0 +1,192 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { randomBytes } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Run } from '../../database/coalesce.ts'
+import { execute, statement } from '../../database/statement.ts'
+import { type RawJson, stringify } from '../../json.ts'
+import type { Attempt, Sender } from '../../webhook/post.ts'
+import { ATTEMPTS, waitSeconds } from '../../webhook/schedule.ts'
+import { Bell, loop } from '../loop.ts'
+
+const leaseSql = statement('lease.sql', import.meta.url)
+const settleSql = statement('settle.sql', import.meta.url)
+
+/** Attempts that one replica makes at once: to one host, and in all. */
+const HOST_SLOTS = 4
+const SLOTS = 32
+
+const LEASE_SECONDS = 60
+/** An attempt takes 15 s at most; it begins only while its lease has more than that left, with some to spare. */
+const LATEST_START_MS = 40_000
+
+/** How long a callback that was made due without a hint waits at most, before it is leased. */
+const REST_MS = 1_000
+
+interface Leased {
+  namespace: string
+  execution_id: string
+  generation: number
+  callback_id: string
+  state: 'delivering' | 'dead'
+  token: string
+  /** Counted from when it was made due. */
+  attempt: number
+  url: string
+  host: string
+  message: RawJson
+}
+
+interface Options {
+  sender: Sender
+  /** How long attempts under way may take once the loop is stopped. */
+  shutdownSeconds: number
+}
+
+/**
+ * Takes callbacks that are due to their URLs. A replica leases no more than it can send at once, so no lease ends in a queue,
+ * and two replicas never send one attempt at once.
+ */
+export class Delivery {
+  readonly #app: FastifyInstance
+  readonly #options: Options
+  readonly #settle: Run<{ outcome: string }>
+  readonly #bell = new Bell()
+  readonly #stopped = new AbortController()
+  readonly #inFlight = new Set<{ host: string; ended: Promise<void> }>()
+  #loop: Promise<void> = Promise.resolve()
+
+  constructor(app: FastifyInstance, options: Options) {
+    this.#app = app
+    this.#options = options
+    this.#settle = app.coalesce(settleSql)
+    app.closings.onHint(() => this.#bell.ring())
+  }
+
+  start(): void {
+    const { signal } = this.#stopped
+    this.#loop = loop(() => this.leaseOnce(), { restMs: REST_MS, signal, bell: this.#bell })
+  }
+
+  /** Leases nothing more, and lets what is on its way arrive. What does not in time is sent again when its lease is over. */
+  async stop(): Promise<void> {
+    this.#stopped.abort()
+    await this.#loop
+    const { shutdownSeconds, sender } = this.#options
+    await Promise.race([this.settled(), pause(shutdownSeconds * 1000, undefined, { ref: false })])
+    await sender.close()
+    await this.settled()
+  }
+
+  /** Every attempt that was begun is over and written down. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#inFlight].map(({ ended }) => ended))
+  }
+
+  /** Leases what is due and begins to send it; returns how many. */
+  async leaseOnce(): Promise<number> {
+    const { database, log, message } = this.#app
+    const most = SLOTS - this.#inFlight.size
+    if (most === 0) return 0
+    const began = performance.now()
+    try {
+      const leased = await execute<Leased>(
+        database,
+        leaseSql,
+        [
+          stringify([
+            {
+              most,
+              host_slots: HOST_SLOTS,
+              in_flight: this.#hosts(),
+              lease_seconds: LEASE_SECONDS,
+              attempts: ATTEMPTS,
+              nonce: randomBytes(16).toString('base64url'),
+              ...message,
+            },
+          ]),
+        ],
+        // A lease that nobody heard of ends by itself.
+        { once: true },
+      )
+      for (const callback of leased) this.#begin(callback, began)
+      return leased.length
+    } catch (error) {
+      log.warn({ err: error }, 'The callbacks that are due could not be leased.')
+      return 0
+    }
+  }
+
+  #begin(callback: Leased, began: number): void {
+    if (callback.state === 'dead') {
+      this.#log(callback).warn('A callback is dead: the outcome of its last attempt is unknown.')
+      return
+    }
+    const attempt = {
+      host: callback.host,
+      ended: this.#deliver(callback, began).finally(() => {
+        this.#inFlight.delete(attempt)
+        this.#bell.ring()
+      }),
+    }
+    this.#inFlight.add(attempt)
+  }
+
+  async #deliver(callback: Leased, began: number): Promise<void> {
+    if (performance.now() - began > LATEST_START_MS) return
+    try {
+      const { callback_id: id, url, message } = callback
+      const attempt = await this.#options.sender.post({ id, url, body: message.text })
+      const { namespace, execution_id, generation, token } = callback
+      const end = endOf(attempt, callback.attempt)
+      const [{ outcome }] = await this.#settle([
+        { namespace, execution_id, generation, token, ...end, attempt: recordOf(attempt) },
+      ])
+      this.#tell(callback, attempt, outcome === 'settled' ? end.state : outcome)
+    } catch (error) {
+      this.#log(callback).warn(
+        { err: error },
+        'The outcome of an attempt is unknown; the callback is sent again when its lease is over.',
+      )
+    }
+  }
+
+  #hosts(): Record<string, number> {
+    const counts: Record<string, number> = {}
+    for (const { host } of this.#inFlight) counts[host] = (counts[host] ?? 0) + 1
+    return counts
+  }
+
+  #tell(callback: Leased, { status, error, milliseconds }: Attempt, end: string): void {
+    const log = this.#log(callback).child({ status, error, milliseconds })
+    if (end === 'delivered') log.info('A callback was delivered.')
+    else if (end === 'due') log.info('A callback was not taken; it is sent again.')
+    else if (end === 'dead') log.warn('A callback is dead; redeliver makes it due again.')
+    else log.info('An attempt ended after its callback was replaced or leased anew.')
+  }
+
+  #log({ execution_id, generation, callback_id, attempt }: Leased): FastifyBaseLogger {
+    return this.#app.log.child({ execution_id, generation, callback_id, attempt })
+  }
+}
+
+function isTaken({ status = 0 }: Attempt): boolean {
+  return status >= 200 && status < 300
+}
+
+/** What becomes of the callback: 410 means that the receiver wants none any more. */
+function endOf(
+  attempt: Attempt,
+  nth: number,
+): { state: 'delivered' | 'due' | 'dead'; wait_seconds?: number } {
+  if (isTaken(attempt)) return { state: 'delivered' }
+  const wait_seconds =
+    attempt.status === 410 ? undefined : waitSeconds(nth, attempt.retry_after_seconds)
+  return wait_seconds === undefined ? { state: 'dead' } : { state: 'due', wait_seconds }
+}
+
+/** The attempt as the callback shows it. */
+function recordOf(attempt: Attempt): object {
+  const { status = null, error = null, milliseconds, response = null } = attempt
+  const outcome = isTaken(attempt) ? 'delivered' : 'failed'
+  return { outcome, status, error, milliseconds, response }
+}

@@ -1,0 +1,63 @@
+-- The delivery loop: writes down how an attempt ended, where generation and lease still are those of the attempt. The outcome
+-- of an attempt whose callback was replaced, redelivered or leased anew meanwhile is nobody's any more.
+--
+-- $1  [{ namespace, execution_id, generation, token, state: delivered | due | dead, wait_seconds, attempt: { outcome, status,
+--        error, milliseconds, response } }]
+--     wait_seconds: with `due`, until the next attempt
+-- ->  outcome: settled | lost, one row per ask, in order
+
+with ask as materialized (
+  select *
+  from rows from (
+    json_to_recordset($1) as (
+      namespace text, execution_id text, generation integer, token text, state text, wait_seconds double precision,
+      attempt json
+    )
+  ) with ordinality as ask (
+    namespace, execution_id, generation, token, state, wait_seconds, attempt, ord
+  )
+),
+
+held as materialized (
+  select ask.ord, barrier.callback_state
+  from (select * from ask order by namespace, execution_id) as ask
+  cross join lateral (
+    select callback_state
+    from barriers
+    where barriers.namespace = ask.namespace
+      and barriers.execution_id = ask.execution_id
+      and barriers.generation = ask.generation
+      and barriers.callback_token = ask.token
+    for no key update
+  ) as barrier
+),
+
+settled as (
+  update barriers
+  set
+    callback_state = ask.state,
+    callback_due_at = case when ask.state = 'due' then clock_timestamp() + make_interval(secs => ask.wait_seconds) end,
+    callback_settled_at = case when ask.state <> 'due' then clock_timestamp() end,
+    callback_attempts = jsonb_path_query_array(
+      barriers.callback_attempts || (
+        jsonb_build_object(
+          'attempt', barriers.callback_attempt, 'started_at', rfc3339(barriers.callback_leased_at)
+        ) || ask.attempt::jsonb
+      ),
+      '$[last - 19 to last]'
+    )
+  from held
+  join ask using (ord)
+  where held.callback_state = 'delivering'
+    and barriers.namespace = ask.namespace
+    and barriers.execution_id = ask.execution_id
+  returning ask.ord
+)
+
+-- A repeat after a lost connection finds the state that it wrote.
+select
+  case when settled.ord is not null or held.callback_state = ask.state then 'settled' else 'lost' end as outcome
+from ask
+left join held using (ord)
+left join settled using (ord)
+order by ask.ord

@@ -1,0 +1,18 @@
+import { randomBytes } from 'node:crypto'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/**
+ * The secret of a service that was given none, made once and kept beside the data of its own Postgres: whoever tries the
+ * service out has signed callbacks from the start. Readable by its owner only; it is there whole or not at all.
+ */
+export async function keptSecret(dataDir: string): Promise<string> {
+  const path = join(dataDir, 'webhook-secret')
+  const draft = `${path}.${process.pid}`
+  await writeFile(draft, `whsec_${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
+  await link(draft, path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  })
+  await rm(draft)
+  return (await readFile(path, 'utf8')).trim()
+}

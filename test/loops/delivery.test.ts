@@ -1,0 +1,335 @@
+import type { ServerResponse } from 'node:http'
+import t, { type Test } from 'tap'
+import { Webhook } from 'standardwebhooks'
+import { until } from '../fixtures/gate.ts'
+import { deliveryOf, makeDue, secret } from '../fixtures/delivery.ts'
+import { type Act, closesMidReply, drips, gigabyte, hangs, receiver } from '../fixtures/receiver.ts'
+import { service } from '../fixtures/service.ts'
+import { freshDatabase } from '../fixtures/database.ts'
+
+/** A service of the test's own, and in words what most tests do. */
+async function stage(t: Test) {
+  const s = await service(t)
+  return {
+    s,
+    callbackOf: (execution: string) => s.call('GET', `/executions/${execution}/callback`),
+    /** A run of one batch that is over, with its callback due. */
+    over: async (execution: string, url: string, wish: object = {}) => {
+      await s.enqueue(execution, { total: 1, callback: { url, ...wish } })
+      await s.decrement(execution, { batch_index: 0, result: { pages: 12 } })
+    },
+  }
+}
+
+/** Answers no sooner than it is told to. */
+function holds(): { act: Act; release: () => void } {
+  const replies: ServerResponse[] = []
+  return {
+    act: reply => void replies.push(reply),
+    release: () => replies.forEach(reply => reply.writeHead(200).end()),
+  }
+}
+
+t.test('a callback is delivered once, signed, with the id that it shows', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const to = await receiver(t, 204)
+  const delivery = deliveryOf(t, s)
+  await over('once', to.url, { task_name: 'report', kwargs: { n: 1 } })
+  t.equal(await delivery.leaseOnce(), 1)
+  await delivery.settled()
+  t.equal(await delivery.leaseOnce(), 0, 'nothing is due any more')
+
+  const [{ body, headers }] = to.received as [(typeof to.received)[0]]
+  t.equal(to.received.length, 1)
+  const barrier = (await s.barrier('once')).body
+  t.strictSame(new Webhook(secret).verify(body, headers as Record<string, string>), {
+    type: 'barrier.completed',
+    timestamp: barrier.closed_at,
+    data: {
+      execution_id: 'once',
+      generation: 1,
+      state: 'completed',
+      reason: null,
+      total: 1,
+      succeeded: 1,
+      failed: 0,
+      task_name: 'report',
+      kwargs: { n: 1 },
+      headers: null,
+      metadata: null,
+      results: [{ batch_index: 0, status: 'succeeded', result: { pages: 12 } }],
+      results_url: '/executions/once/batches?generation=1',
+    },
+  })
+  const shown = (await callbackOf('once')).body
+  t.equal(shown.callback_id, headers['webhook-id'])
+  t.match(shown, {
+    state: 'delivered',
+    due_at: null,
+    attempts: [{ attempt: 1, outcome: 'delivered', status: 204, error: null }],
+  })
+  t.equal(barrier.callback.state, 'delivered')
+})
+
+t.test('data of the producer is never an HTTP header', async t => {
+  const { s, over } = await stage(t)
+  const to = await receiver(t, 204)
+  const delivery = deliveryOf(t, s)
+  const headers = { host: 'elsewhere', authorization: 'Bearer x', 'content-length': '1' }
+  await over('headers', to.url, { headers })
+  await delivery.leaseOnce()
+  await delivery.settled()
+  const [request] = to.received
+  t.equal(request?.headers['authorization'], undefined)
+  t.equal(request?.headers['host'], new URL(to.url).host)
+  t.strictSame(JSON.parse(request?.body ?? '').data.headers, headers)
+})
+
+t.test('invariant 9: every attempt has the same id and bytes, whichever replica sends', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const to = await receiver(t, 500, 503, 404, 302, 500, 200)
+  const other = await service(t, { database: s.database })
+  const replicas = [deliveryOf(t, s), deliveryOf(t, other)]
+  await over('same', to.url)
+  for (let nth = 0; nth < 6; nth += 1) {
+    const delivery = replicas[nth % 2]
+    t.equal(await delivery?.leaseOnce(), 1)
+    await delivery?.settled()
+    if (nth < 5) {
+      t.match((await callbackOf('same')).body, { state: 'due', attempt: nth + 1 })
+      t.equal(await delivery?.leaseOnce(), 0, 'not before its time')
+      await makeDue(s.database)
+    }
+  }
+  t.equal(new Set(to.received.map(({ headers }) => headers['webhook-id'])).size, 1)
+  t.equal(new Set(to.received.map(({ body }) => body)).size, 1)
+  const { body } = await callbackOf('same')
+  t.equal(body.state, 'delivered')
+  t.strictSame(
+    body.attempts.map((attempt: { status: number }) => attempt.status),
+    [500, 503, 404, 302, 500, 200],
+  )
+})
+
+t.test('waits grow as the schedule says; the ninth attempt is the last', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const to = await receiver(t, 500, 500, 500, 500, 500, 500, 500, 500, 500, 204)
+  const delivery = deliveryOf(t, s)
+  await over('dead', to.url)
+  for (const wait of [5, 30, 120, 600, 1800, 7200, 18_000, 36_000]) {
+    t.equal(await delivery.leaseOnce(), 1)
+    await delivery.settled()
+    const [row] = await s.database.query<{ seconds: number }>(
+      `select extract(epoch from callback_due_at - clock_timestamp())::float as seconds
+      from barriers where execution_id = 'dead'`,
+    )
+    const { seconds = 0 } = row ?? {}
+    t.ok(seconds > wait - 1 && seconds <= wait * 1.25, `${seconds} s after a wait of ${wait} s`)
+    await makeDue(s.database)
+  }
+  await delivery.leaseOnce()
+  await delivery.settled()
+  const { body } = await callbackOf('dead')
+  t.match(body, { state: 'dead', attempt: 9, due_at: null })
+  t.equal(body.attempts.length, 9)
+
+  const again = await s.call('POST', '/executions/dead/callback/redeliver')
+  t.match(again.body, { state: 'due', callback_id: body.callback_id })
+  await delivery.leaseOnce()
+  await delivery.settled()
+  t.match((await callbackOf('dead')).body, { state: 'delivered', attempt: 10 })
+  t.equal(new Set(to.received.map(sent => `${sent.headers['webhook-id']} ${sent.body}`)).size, 1)
+})
+
+t.test('what a receiver answers decides what becomes of the callback', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const delivery = deliveryOf(t, s)
+  const ends = async (name: string, act: Act) => {
+    const to = await receiver(t, act)
+    await over(name, to.url)
+    await delivery.leaseOnce()
+    await delivery.settled()
+    const [row] = await s.database.query<{ seconds: number | null }>(
+      `select extract(epoch from callback_due_at - clock_timestamp())::float as seconds
+      from barriers where execution_id = $1`,
+      [name],
+    )
+    const { state, attempts } = (await callbackOf(name)).body
+    return { state, seconds: row?.seconds ?? 0, last: attempts.at(-1) }
+  }
+
+  t.match(await ends('gone', 410), { state: 'dead', last: { status: 410 } })
+  const busy = await ends('busy', { status: 429, headers: { 'retry-after': '60' } })
+  t.match(busy, { state: 'due', last: { status: 429 } })
+  t.ok(busy.seconds > 58 && busy.seconds <= 75, 'Retry-After is honoured')
+  const hasty = await ends('hasty', { status: 503, headers: { 'retry-after': '1' } })
+  t.ok(hasty.seconds > 4, 'but not below the schedule')
+  const greedy = await ends('greedy', { status: 503, headers: { 'retry-after': '999999' } })
+  t.ok(greedy.seconds <= 45_000, 'nor above ten hours and their jitter')
+  t.match(await ends('moved', { status: 307, headers: { location: s.database.url } }), {
+    state: 'due',
+    last: { status: 307 },
+  })
+  t.match(await ends('silent', hangs), { state: 'due', last: { status: null, error: 'timeout' } })
+  t.match(await ends('cut', closesMidReply), { state: 'delivered' }, 'its status has come')
+  t.match(await ends('dripping', drips), { state: 'delivered' })
+  t.match(await ends('endless', gigabyte), { state: 'delivered' })
+})
+
+t.test('a slow receiver keeps no other host waiting', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const slow = await receiver(t, hangs)
+  const quick = await receiver(t, 204)
+  const delivery = deliveryOf(t, s, { attempt_ms: 60_000 })
+  for (let nth = 0; nth < 10; nth += 1) await over(`slow-${nth}`, slow.url)
+  await over('quick', quick.url)
+  t.equal(await delivery.leaseOnce(), 5, 'four to the slow host, one to the other')
+  await quick.nth(1)
+  await slow.nth(4)
+  t.equal(await delivery.leaseOnce(), 0, 'the slow host has no slot left')
+  await until(
+    async () => (await callbackOf('quick')).body.state === 'delivered',
+    'the quick one is delivered',
+  )
+  await delivery.stop()
+  const states = await s.database.query(
+    `select callback_state, count(*)::integer from barriers where execution_id like 'slow-%' group by 1 order by 1`,
+  )
+  t.strictSame(
+    states,
+    [
+      { callback_state: 'delivering', count: 4 },
+      { callback_state: 'due', count: 6 },
+    ],
+    'no more are leased than are sent',
+  )
+})
+
+t.test('a lease that ended is an attempt of unknown outcome', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const held = holds()
+  const to = await receiver(t, held.act, 200)
+  const [zombie, other] = [deliveryOf(t, s, { attempt_ms: 60_000 }), deliveryOf(t, s)]
+  await over('lost', to.url)
+  t.equal(await zombie.leaseOnce(), 1)
+  await to.nth(1)
+  t.equal(await other.leaseOnce(), 0, 'nobody else sends it meanwhile')
+  await makeDue(s.database)
+  t.equal(await other.leaseOnce(), 1)
+  await other.settled()
+  const delivered = (await callbackOf('lost')).body
+  t.match(delivered, {
+    state: 'delivered',
+    attempt: 2,
+    attempts: [
+      { attempt: 1, outcome: 'unknown', error: 'lease_ended' },
+      { attempt: 2, outcome: 'delivered', status: 200 },
+    ],
+  })
+  held.release()
+  await zombie.settled()
+  t.strictSame((await callbackOf('lost')).body, delivered, 'the late outcome changes nothing')
+})
+
+t.test('a last attempt whose lease ended leaves a dead callback', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const to = await receiver(t, hangs)
+  const [first, second] = [deliveryOf(t, s, { attempt_ms: 60_000 }), deliveryOf(t, s)]
+  await over('ninth', to.url)
+  await s.database.query(`update barriers set callback_attempt = 8 where execution_id = 'ninth'`)
+  await first.leaseOnce()
+  await makeDue(s.database)
+  await second.leaseOnce()
+  t.match((await callbackOf('ninth')).body, {
+    state: 'dead',
+    attempt: 9,
+    attempts: [{ attempt: 9, outcome: 'unknown' }],
+  })
+  t.equal(to.received.length, 1, 'it is not sent a tenth time')
+})
+
+t.test('a callback that was replaced while it was delivered cannot settle the new one', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const held = holds()
+  const to = await receiver(t, held.act, 200)
+  const delivery = deliveryOf(t, s, { attempt_ms: 60_000 })
+  await over('replaced', to.url)
+  await delivery.leaseOnce()
+  await to.nth(1)
+  const replace = { total: 1, callback: { url: to.url }, conflict_policy: 'replace' }
+  t.match((await s.enqueue('replaced', replace)).body.replaced, { callback_state: 'delivering' })
+  await s.decrement('replaced', { batch_index: 0 })
+  const before = (await callbackOf('replaced')).body
+  t.match(before, { generation: 2, state: 'due', attempt: 0, attempts: [] })
+  held.release()
+  await delivery.settled()
+  t.strictSame((await callbackOf('replaced')).body, before)
+
+  await delivery.leaseOnce()
+  await delivery.settled()
+  t.match((await callbackOf('replaced')).body, { generation: 2, state: 'delivered', attempt: 1 })
+  const [old, young] = to.received.map(({ body }) => JSON.parse(body).data.generation)
+  t.strictSame([old, young], [1, 2], 'receivers compare generations')
+})
+
+t.test('results beyond the inline limit are left to their URL', async t => {
+  const { s } = await stage(t)
+  const small = await service(t, {
+    database: s.database,
+    settings: {
+      ROLLCALL_INLINE_RESULTS_BYTES: '200',
+      ROLLCALL_PUBLIC_URL: 'https://rollcall.example',
+    },
+  })
+  const to = await receiver(t, 204)
+  const delivery = deliveryOf(t, small)
+  await s.enqueue('large run/ü', { total: 3, callback: { url: to.url } })
+  for (const batch_index of [2, 0, 1])
+    await s.decrement('large run/ü', { batch_index, result: 'x'.repeat(50) })
+  await delivery.leaseOnce()
+  await delivery.settled()
+  const { data } = JSON.parse(to.received[0]?.body ?? '')
+  t.notOk('results' in data)
+  t.equal(
+    data.results_url,
+    `https://rollcall.example/executions/${encodeURIComponent('large run/ü')}/batches?generation=1`,
+  )
+})
+
+t.test('a loop that runs hears of a barrier that another replica closes', async t => {
+  const database = await freshDatabase(t)
+  const [closing, sending] = [await service(t, { database }), await service(t, { database })]
+  const to = await receiver(t, 204)
+  deliveryOf(t, sending).start()
+  await closing.enqueue('heard', { total: 0, callback: { url: to.url } })
+  await to.nth(1)
+  t.equal(to.received.length, 1)
+})
+
+t.test('idle polling reads nothing, however many barriers are closed', async t => {
+  const database = await freshDatabase(t)
+  const idle = await service(t, { database })
+  await database.query(
+    `insert into barriers (execution_id, state, total, fingerprint, enqueue_nonce, closing_nonce, closed_at, expires_at,
+      callback, callback_events, callback_state, callback_id, callback_settled_at, callback_message)
+    select 'run-' || n, 'completed', 0, '', '', '', now(), now(),
+      '{"url":"https://receiver.example/","events":["completed"],"priority":5}', '{completed}', 'delivered',
+      'cb_' || n, now(), '{}'
+    from generate_series(1, 10000) as n`,
+  )
+  const delivery = deliveryOf(t, idle)
+  await delivery.leaseOnce()
+  const blocks = async () => {
+    await database.query('select pg_stat_force_next_flush()')
+    const [row] = await database.query<{ blocks: number }>(
+      `select (heap_blks_read + heap_blks_hit)::integer as blocks
+      from pg_statio_user_tables where relname = 'barriers'`,
+    )
+    return row?.blocks ?? 0
+  }
+  await idle.app.pg.pool.query('select pg_stat_force_next_flush()')
+  const before = await blocks()
+  for (let nth = 0; nth < 10; nth += 1) await delivery.leaseOnce()
+  await idle.app.pg.pool.query('select pg_stat_force_next_flush()')
+  t.ok((await blocks()) - before < 20, 'ten polls look at no barrier')
+})

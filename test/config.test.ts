@@ -80,6 +80,42 @@ t.test('what is shown has no password', async t => {
   }
 })
 
+t.test('lists are told apart by their separators', async t => {
+  const [newer, older] = ['A', 'B'].map(letter => `whsec_${letter.repeat(32)}`)
+  t.match(readConfig({}), { ROLLCALL_WEBHOOK_SECRET: [], ROLLCALL_CALLBACK_ALLOW: [] })
+  t.strictSame(
+    readConfig({ ROLLCALL_WEBHOOK_SECRET: ` ${newer}  ${older}\n` }).ROLLCALL_WEBHOOK_SECRET,
+    [newer, older],
+  )
+  t.strictSame(
+    readConfig({ ROLLCALL_CALLBACK_ALLOW: '10.0.0.0/8, hooks.internal ,::1' })
+      .ROLLCALL_CALLBACK_ALLOW,
+    ['10.0.0.0/8', 'hooks.internal', '::1'],
+  )
+  const wrong = [' ', ',', '10.0.0.0/8,', '10.0.0.0/33', 'a b', 'http://a', 'a:80', '*.internal']
+  for (const value of wrong) {
+    const sentence = refusalOf({ ROLLCALL_CALLBACK_ALLOW: value })
+    t.equal(
+      sentence,
+      `ROLLCALL_CALLBACK_ALLOW is ${JSON.stringify(value)}, but the rule is: host names, addresses and CIDR ranges with commas between.`,
+    )
+  }
+})
+
+t.test('no webhook secret is told, whether it is good or not', async t => {
+  const good = `whsec_${'s3cr'.repeat(8)}`
+  t.strictSame(shown(readConfig({ ROLLCALL_WEBHOOK_SECRET: `${good} ${good}` })), {
+    ...readConfig({}),
+    ROLLCALL_WEBHOOK_SECRET: ['***', '***'],
+  })
+  for (const value of ['s3cr', 'whsec_s3cr', `${good},${good}`, `${good} s3cr`, ' ']) {
+    t.equal(
+      refusalOf({ ROLLCALL_WEBHOOK_SECRET: value }),
+      'ROLLCALL_WEBHOOK_SECRET is hidden, but the rule is: whsec_ and the base64 of 24 to 64 bytes, or several of them with spaces between.',
+    )
+  }
+})
+
 t.test('a variable that nothing reads is told with the nearest name', async t => {
   t.strictSame(unknownVariables({ ROLLCALL_POOL_SIZE: '3', PATH: '/bin', POOL: '1' }), [])
   t.strictSame(unknownVariables({ ROLLCALL_POL_SIZE: '3' }), [

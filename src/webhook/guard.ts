@@ -103,7 +103,13 @@ const LOOPBACK = ['127.0.0.0/8', '::1']
 
 /** Whether an entry of ROLLCALL_CALLBACK_ALLOW is an address, a CIDR range or a host name, without port or wildcard. */
 export function isAllowable(entry: string): boolean {
-  return isRange(entry) || (/^[\w-]+(\.[\w-]+)*\.?$/.test(nameOf(entry)) && !isIP(nameOf(entry)))
+  return isRange(entry) || isName(entry)
+}
+
+/** domainToASCII takes more than names: it drops what follows a slash, and makes an address of what can be read as one. */
+function isName(entry: string): boolean {
+  const name = nameOf(entry)
+  return /^[\p{L}\p{M}\p{N}._-]+$/u.test(entry) && /^[\w-]+(\.[\w-]+)*$/.test(name) && !isIP(name)
 }
 
 function isRange(entry: string): boolean {

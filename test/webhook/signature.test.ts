@@ -51,8 +51,9 @@ t.test('without a secret there is no signature', async t => {
   })
 })
 
+const of = (length: number) => secretOf(Buffer.alloc(length, 0xfb))
+
 t.test('a secret is whsec_ and the base64 of 24 to 64 bytes', async t => {
-  const of = (length: number) => secretOf(Buffer.alloc(length, 0xfb))
   for (const good of [of(24), of(32), of(64)]) t.ok(isSecret(good), good)
   const bad = [
     '',

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type pg from 'pg'
 import type { Config } from './config.ts'
+import { loops } from './loops/loops.ts'
 import { body } from './plugins/body.ts'
 import { callbacks } from './plugins/callbacks.ts'
 import { database } from './plugins/database.ts'
@@ -47,6 +48,7 @@ export async function buildApp(
   await app.register(body, { config })
   await app.register(database, { config, connection })
   await app.register(callbacks, { config })
+  await app.register(loops, { config })
   await app.register(readiness, { config })
   await app.register(openapi)
   await app.register(routes)

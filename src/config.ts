@@ -7,6 +7,9 @@ import { isSecret } from './webhook/signature.ts'
 const KiB = 1024
 const MiB = 1024 * KiB
 
+const DAY = 86_400
+const YEAR = 365 * DAY
+
 /** Digits only: an environment variable is text, and "" or "1e3" or " 5" is not a number here. */
 function integer(minimum: number, maximum: number) {
   return z
@@ -28,90 +31,120 @@ function list(separator: RegExp, isItem: (text: string) => boolean, rule: string
 const flag = z.enum(['true', 'false']).transform(word => word === 'true')
 
 /** The whole configuration. Its names, defaults, bounds and sentences are what `--help` and the README print. */
-export const Config = z.object({
-  DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, 'a URL that begins with postgres://')
-    .optional()
-    .describe('Postgres 15 or newer; without it the service starts its own Postgres 18.'),
-  HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all.'),
-  PORT: integer(0, 65_535).default(8080).describe('Port to listen on; 0 picks a free one.'),
-  LOG_LEVEL: z
-    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
-    .default('info')
-    .describe('The least level that is logged.'),
-  ROLLCALL_DATA_DIR: z
-    .string()
-    .default('.rollcall')
-    .describe('Folder of the embedded Postgres; not used with DATABASE_URL.'),
-  ROLLCALL_MIGRATE_ON_START: flag
-    .default(true)
-    .describe('Whether serve brings the schema up to date; otherwise run rollcall migrate.'),
-  ROLLCALL_ALLOW_UNSAFE_DURABILITY: flag
-    .default(false)
-    .describe('Whether to be ready on a database that may lose acknowledged writes.'),
-  ROLLCALL_PREPARED_STATEMENTS: flag
-    .default(true)
-    .describe(
-      'Named prepared statements; false behind a transaction pooler that cannot track them.',
+export const Config = z
+  .object({
+    DATABASE_URL: z
+      .string()
+      .regex(/^postgres(ql)?:\/\//, 'a URL that begins with postgres://')
+      .optional()
+      .describe('Postgres 15 or newer; without it the service starts its own Postgres 18.'),
+    HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all.'),
+    PORT: integer(0, 65_535).default(8080).describe('Port to listen on; 0 picks a free one.'),
+    LOG_LEVEL: z
+      .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+      .default('info')
+      .describe('The least level that is logged.'),
+    ROLLCALL_DATA_DIR: z
+      .string()
+      .default('.rollcall')
+      .describe('Folder of the embedded Postgres; not used with DATABASE_URL.'),
+    ROLLCALL_MIGRATE_ON_START: flag
+      .default(true)
+      .describe('Whether serve brings the schema up to date; otherwise run rollcall migrate.'),
+    ROLLCALL_ALLOW_UNSAFE_DURABILITY: flag
+      .default(false)
+      .describe('Whether to be ready on a database that may lose acknowledged writes.'),
+    ROLLCALL_PREPARED_STATEMENTS: flag
+      .default(true)
+      .describe(
+        'Named prepared statements; false behind a transaction pooler that cannot track them.',
+      ),
+    ROLLCALL_POOL_SIZE: integer(1, 500).default(10).describe('Connections to Postgres.'),
+    ROLLCALL_POOL_WAIT_SECONDS: integer(1, 60)
+      .default(2)
+      .describe('How long a request waits for a connection before 503 overloaded.'),
+    ROLLCALL_STATEMENT_TIMEOUT_SECONDS: integer(1, 3600)
+      .default(5)
+      .describe('How long one statement may run.'),
+    ROLLCALL_LOCK_TIMEOUT_SECONDS: integer(1, 3600)
+      .default(2)
+      .describe('How long one statement waits for a row that somebody else has locked.'),
+    ROLLCALL_DRAIN_SECONDS: integer(0, 600)
+      .default(0)
+      .describe('How long /readyz is red after SIGTERM before requests are refused.'),
+    ROLLCALL_SHUTDOWN_SECONDS: integer(1, 600)
+      .default(10)
+      .describe('How long requests in flight may take after that before the process ends.'),
+    ROLLCALL_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
+      .default(MiB)
+      .describe('Largest request body.'),
+    ROLLCALL_BULK_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
+      .default(16 * MiB)
+      .describe('Largest request body on the bulk routes.'),
+    ROLLCALL_RESULT_LIMIT_BYTES: integer(1, 64 * MiB)
+      .default(256 * KiB)
+      .describe('Largest result of one batch, as JSON text.'),
+    ROLLCALL_ERROR_LIMIT_BYTES: integer(1, 64 * MiB)
+      .default(16 * KiB)
+      .describe('Largest error of one batch, as JSON text.'),
+    ROLLCALL_JSON_DEPTH_LIMIT: integer(1, 1000)
+      .default(100)
+      .describe('Deepest nesting of a request body.'),
+    ROLLCALL_TOTAL_LIMIT: integer(1, 10_000_000)
+      .default(1_000_000)
+      .describe('Most batches of one barrier.'),
+    ROLLCALL_INLINE_RESULTS_BYTES: integer(0, 16 * MiB)
+      .default(MiB)
+      .describe(
+        'Largest results that a callback carries itself; larger ones are at its results_url.',
+      ),
+    ROLLCALL_PUBLIC_URL: z
+      .string()
+      .regex(/^https?:\/\/[^\s?#]*[^\s?#/]$/, 'a URL without query and without a slash at its end')
+      .optional()
+      .describe('What results_url begins with; without it results_url is a path.'),
+    ROLLCALL_WEBHOOK_SECRET: list(
+      /\s+/,
+      isSecret,
+      'whsec_ and the base64 of 24 to 64 bytes, or several of them with spaces between',
+    ).describe(
+      'Secrets that sign callbacks, each whsec_ and base64; several, newest first, rotate.',
     ),
-  ROLLCALL_POOL_SIZE: integer(1, 500).default(10).describe('Connections to Postgres.'),
-  ROLLCALL_POOL_WAIT_SECONDS: integer(1, 60)
-    .default(2)
-    .describe('How long a request waits for a connection before 503 overloaded.'),
-  ROLLCALL_STATEMENT_TIMEOUT_SECONDS: integer(1, 3600)
-    .default(5)
-    .describe('How long one statement may run.'),
-  ROLLCALL_LOCK_TIMEOUT_SECONDS: integer(1, 3600)
-    .default(2)
-    .describe('How long one statement waits for a row that somebody else has locked.'),
-  ROLLCALL_DRAIN_SECONDS: integer(0, 600)
-    .default(0)
-    .describe('How long /readyz is red after SIGTERM before requests are refused.'),
-  ROLLCALL_SHUTDOWN_SECONDS: integer(1, 600)
-    .default(10)
-    .describe('How long requests in flight may take after that before the process ends.'),
-  ROLLCALL_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
-    .default(MiB)
-    .describe('Largest request body.'),
-  ROLLCALL_BULK_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
-    .default(16 * MiB)
-    .describe('Largest request body on the bulk routes.'),
-  ROLLCALL_RESULT_LIMIT_BYTES: integer(1, 64 * MiB)
-    .default(256 * KiB)
-    .describe('Largest result of one batch, as JSON text.'),
-  ROLLCALL_ERROR_LIMIT_BYTES: integer(1, 64 * MiB)
-    .default(16 * KiB)
-    .describe('Largest error of one batch, as JSON text.'),
-  ROLLCALL_JSON_DEPTH_LIMIT: integer(1, 1000)
-    .default(100)
-    .describe('Deepest nesting of a request body.'),
-  ROLLCALL_TOTAL_LIMIT: integer(1, 10_000_000)
-    .default(1_000_000)
-    .describe('Most batches of one barrier.'),
-  ROLLCALL_INLINE_RESULTS_BYTES: integer(0, 16 * MiB)
-    .default(MiB)
-    .describe(
-      'Largest results that a callback carries itself; larger ones are at its results_url.',
+    ROLLCALL_CALLBACK_ALLOW: list(
+      /\s*,\s*/,
+      isAllowable,
+      'host names, addresses and CIDR ranges with commas between',
+    ).describe(
+      'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS.',
     ),
-  ROLLCALL_PUBLIC_URL: z
-    .string()
-    .regex(/^https?:\/\/[^\s?#]*[^\s?#/]$/, 'a URL without query and without a slash at its end')
-    .optional()
-    .describe('What results_url begins with; without it results_url is a path.'),
-  ROLLCALL_WEBHOOK_SECRET: list(
-    /\s+/,
-    isSecret,
-    'whsec_ and the base64 of 24 to 64 bytes, or several of them with spaces between',
-  ).describe('Secrets that sign callbacks, each whsec_ and base64; several, newest first, rotate.'),
-  ROLLCALL_CALLBACK_ALLOW: list(
-    /\s*,\s*/,
-    isAllowable,
-    'host names, addresses and CIDR ranges with commas between',
-  ).describe(
-    'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS.',
-  ),
-})
+    ROLLCALL_REAPER_REST_SECONDS: integer(1, 3600)
+      .default(5)
+      .describe('How long the reaper rests once it has nothing to do.'),
+    ROLLCALL_RETAIN_CLAIMS_SECONDS: integer(60, 10 * YEAR)
+      .default(DAY)
+      .describe('How long a claim without a barrier is kept after its last sign of life.'),
+    ROLLCALL_RETAIN_REPLACED_SECONDS: integer(60, 10 * YEAR)
+      .default(DAY)
+      .describe('How long the batches of a replaced generation are kept.'),
+    ROLLCALL_RETAIN_BATCHES_SECONDS: integer(60, 10 * YEAR)
+      .default(7 * DAY)
+      .describe(
+        'How long batches are kept once the barrier is closed and its callback settled, and how long a callback waits in a queue.',
+      ),
+    ROLLCALL_RETAIN_TOMBSTONES_SECONDS: integer(60, 10 * YEAR)
+      .default(30 * DAY)
+      .describe('How long a closed barrier is kept; not less than its batches.'),
+  })
+  .check(
+    z.refine(
+      ({ ROLLCALL_RETAIN_TOMBSTONES_SECONDS, ROLLCALL_RETAIN_BATCHES_SECONDS }) =>
+        ROLLCALL_RETAIN_TOMBSTONES_SECONDS >= ROLLCALL_RETAIN_BATCHES_SECONDS,
+      {
+        path: ['ROLLCALL_RETAIN_TOMBSTONES_SECONDS'],
+        error: 'not less than ROLLCALL_RETAIN_BATCHES_SECONDS',
+      },
+    ),
+  )
 
 export type Config = z.output<typeof Config>
 
@@ -129,7 +162,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     parsed.error.issues
       .map(({ path: [name = ''], message }) => {
         const value = secret(String(name)) ? 'hidden' : JSON.stringify(environment[String(name)])
-        return `${String(name)} is ${value}, but the rule is: ${message}.`
+        return `${String(name)} is ${value ?? 'left at its default'}, but the rule is: ${message}.`
       })
       .join('\n'),
   )

@@ -6,7 +6,6 @@ import { buildApp } from './app.ts'
 import { baseUrl } from './base-url.ts'
 import { type Config, shown, unknownVariables } from './config.ts'
 import { migrate, type Migrated } from './database/migrate.ts'
-import { startLoops } from './loops/loops.ts'
 import { StartFailure } from './start-failure.ts'
 import { keptSecret } from './webhook/secret.ts'
 
@@ -26,7 +25,6 @@ export async function serve(given: Config): Promise<void> {
     const config = await withSecret(given, postgres)
     if (config.ROLLCALL_MIGRATE_ON_START) await bringUpToDate(postgres)
     const app = await buildApp(config, { connectionString: postgres.url })
-    startLoops(app, config)
     for (const sentence of unknownVariables()) app.log.warn(sentence)
     await listen(app, config, postgres)
     announceOn(app, postgres)

@@ -16,6 +16,10 @@ export const refusals = {
   callback_pending: [409, 'The callback of this execution is still due or being delivered.'],
   stale_token: [409, 'Another grant is newer than this token, or the batch is recorded.'],
   stale_generation: [409, 'The execution was replaced; this call belongs to an older run of it.'],
+  batches_forgotten: [
+    410,
+    'The barrier closed long ago; its counts are kept, its batches are not.',
+  ],
   payload_too_large: [413, 'The body, or a value in it, is larger than the limit.'],
   uri_too_long: [414, 'The path is longer than any route.'],
   unsupported_media_type: [415, 'The body has to be application/json.'],

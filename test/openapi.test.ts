@@ -70,8 +70,14 @@ const routes: Record<string, RefusalCode[]> = {
     'batch_not_found',
     'execution_not_found',
     'stale_generation',
+    'batches_forgotten',
   ],
-  'get /executions/{execution_id}/batches': [...asking, 'execution_not_found', 'stale_generation'],
+  'get /executions/{execution_id}/batches': [
+    ...asking,
+    'execution_not_found',
+    'stale_generation',
+    'batches_forgotten',
+  ],
   'delete /executions/{execution_id}/batches': [...withBody, 'barrier_open', 'callback_pending'],
   'post /executions/{execution_id}/barrier/enqueue': [
     ...withBody,

@@ -56,7 +56,7 @@ const truth = z
   .partial().shape
 
 function membersOf(status: number) {
-  if (status === 404 || status === 409) return truth
+  if (status === 404 || status === 409 || status === 410) return truth
   if (status === 422) return { errors: FieldErrors.optional(), ...truth }
   if (status === 400) return { errors: FieldErrors }
   if (status === 413) return { errors: FieldErrors.optional() }

@@ -293,6 +293,7 @@ const told: Partial<Record<RefusalCode, RefusalMembers>> = {
   callback_pending: { state: 'completed', generation: 1 },
   stale_token: { status: 'succeeded', generation: 1, attempt: 2, settled: true },
   stale_generation: { generation: 2 },
+  batches_forgotten: { generation: 1 },
   batch_out_of_range: { batch_index: 3, total: 3, generation: 1 },
   internal_error: { effect: 'unknown', request_id: 'req-1f' },
 }

@@ -69,5 +69,5 @@ left join lateral (
       and batches.generation = barrier.generation
       and batches.state = 'claimed'
   ) as claimed
-) as held on ask.claims_wanted
+) as held on ask.claims_wanted and barrier.batches_kept
 order by ask.ord

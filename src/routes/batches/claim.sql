@@ -32,6 +32,10 @@ seen as materialized (
     barrier.state as barrier_state,
     barrier.reason,
     barrier.total,
+    barrier.last_progress_at,
+    -- Coarse, so that claims do not queue up behind each other for it.
+    barrier.last_progress_at + make_interval(secs => least(60, barrier.stuck_after_seconds / 8.0))
+      <= clock_timestamp() as progress_is_old,
     coalesce(batch.max_attempts, barrier.max_attempts) as max_attempts,
     batch.state,
     batch.attempt,
@@ -120,6 +124,38 @@ written as (
   returning
     namespace, execution_id, generation, batch_index, state, attempt, token, claim_key, owner, lease_expires_at,
     result, error, outcome_bytes
+),
+
+-- A grant is progress of its barrier, written after the batches and only where nobody else has the row locked: a claim that
+-- waited for a barrier here, with its batches locked, would deadlock with decrements. The same progress is moved once. (Open is told by closed_at: the look-up of a row by its key
+-- must not fit the indexes of open barriers.)
+progressed as materialized (
+  select distinct seen.namespace, seen.execution_id, seen.generation, seen.last_progress_at
+  from seen
+  join written using (namespace, execution_id, generation, batch_index)
+  where seen.progress_is_old and split_part(written.token, '.', 3) = seen.nonce
+),
+
+progressing as materialized (
+  select barrier.*
+  from progressed
+  cross join lateral (
+    select namespace, execution_id
+    from barriers
+    where barriers.namespace = progressed.namespace
+      and barriers.execution_id = progressed.execution_id
+      and barriers.generation = progressed.generation
+      and barriers.closed_at is null
+      and barriers.last_progress_at = progressed.last_progress_at
+    for no key update skip locked
+  ) as barrier
+),
+
+moved as (
+  update barriers
+  set last_progress_at = clock_timestamp()
+  from progressing
+  where barriers.namespace = progressing.namespace and barriers.execution_id = progressing.execution_id
 ),
 
 newest as (

@@ -19,10 +19,11 @@ with ask as materialized (
   )
 ),
 
+-- The generation is a column, not a constant: that would fit the index of retention, which is ordered by age.
 subject as materialized (
-  select distinct namespace, execution_id, batch_index
+  select distinct namespace, execution_id, 0 as generation, batch_index
   from ask
-  order by 1, 2, 3
+  order by 1, 2, 4
 ),
 
 -- Rows are locked in key order, here and in every statement, so that runs cannot deadlock. A lock returns the newest version.
@@ -34,7 +35,7 @@ held as materialized (
     from batches
     where batches.namespace = subject.namespace
       and batches.execution_id = subject.execution_id
-      and batches.generation = 0
+      and batches.generation = subject.generation
       and batches.batch_index = subject.batch_index
     for no key update
   ) as batch

@@ -3,7 +3,7 @@
 -- One batch with its result or error. In range without a row, or released, it is unclaimed.
 --
 -- $1  [{ namespace, execution_id, batch_index, generation }]
--- ->  outcome: found | batch_not_found | execution_not_found | stale_generation, generation, reply
+-- ->  outcome: found | batch_not_found | execution_not_found | stale_generation | batches_forgotten, generation, reply
 
 with ask as materialized (
   select namespace, execution_id, batch_index, generation as generation_asked
@@ -14,6 +14,7 @@ select
   case
     when ask.generation_asked > coalesce(barrier.generation, 0) then 'execution_not_found'
     when ask.generation_asked < barrier.generation then 'stale_generation'
+    when ask.batch_index < barrier.total and not barrier.batches_kept then 'batches_forgotten'
     when batch.state is null and coalesce(ask.batch_index >= barrier.total, true) then 'batch_not_found'
     else 'found'
   end as outcome,

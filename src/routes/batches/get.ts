@@ -15,7 +15,12 @@ const schema = {
   querystring: z.strictObject({ generation: QueryGeneration }),
   response: {
     200: repliedWith('The batch; unclaimed when nobody claimed it yet.', Batch),
-    ...refusedWith('batch_not_found', 'execution_not_found', 'stale_generation'),
+    ...refusedWith(
+      'batch_not_found',
+      'execution_not_found',
+      'stale_generation',
+      'batches_forgotten',
+    ),
   },
 }
 

@@ -18,7 +18,9 @@ with ask as materialized (
 
 subject as materialized (
   select distinct ask.namespace, ask.execution_id, coalesce(barrier.generation, 0) as generation, ask.batch_index,
-    barrier.state as barrier_state, barrier.reason
+    barrier.state as barrier_state, barrier.reason, barrier.last_progress_at,
+    barrier.last_progress_at + make_interval(secs => least(60, barrier.stuck_after_seconds / 8.0)) <= now()
+      as progress_is_old
   from ask
   left join lateral (
     select *
@@ -69,6 +71,36 @@ extended as (
     and batches.generation = latest.generation
     and batches.batch_index = latest.batch_index
   returning batches.namespace, batches.execution_id, batches.generation, batches.batch_index, batches.lease_expires_at
+),
+
+-- An extension is progress of its barrier, moved as a grant moves it: see claim.sql.
+progressed as materialized (
+  select distinct subject.namespace, subject.execution_id, subject.generation, subject.last_progress_at
+  from subject
+  join extended using (namespace, execution_id, generation, batch_index)
+  where subject.progress_is_old
+),
+
+progressing as materialized (
+  select barrier.*
+  from progressed
+  cross join lateral (
+    select namespace, execution_id
+    from barriers
+    where barriers.namespace = progressed.namespace
+      and barriers.execution_id = progressed.execution_id
+      and barriers.generation = progressed.generation
+      and barriers.closed_at is null
+      and barriers.last_progress_at = progressed.last_progress_at
+    for no key update skip locked
+  ) as barrier
+),
+
+moved as (
+  update barriers
+  set last_progress_at = clock_timestamp()
+  from progressing
+  where barriers.namespace = progressing.namespace and barriers.execution_id = progressing.execution_id
 )
 
 select

@@ -4,11 +4,13 @@
 -- looked at. Unclaimed ones have no row, so they are the indexes of a window that no row of another state covers.
 --
 -- $1  [{ namespace, execution_id, generation, state, after, page }]
--- ->  outcome: found | execution_not_found | stale_generation, generation, data, next_after (null: the list has ended)
+-- ->  outcome: found | execution_not_found | stale_generation | batches_forgotten, generation, data, next_after (null: the list
+--     has ended)
 
 with ask as materialized (
   select ask.namespace, ask.execution_id, ask.generation as generation_asked, ask.state as state_asked, ask.after,
-    ask.page, coalesce(barrier.generation, 0) as generation, barrier.total
+    ask.page, coalesce(barrier.generation, 0) as generation, barrier.total,
+    barrier.batches_kept
   from json_to_recordset($1) as ask (
     namespace text, execution_id text, generation integer, state text, after integer, page integer
   )
@@ -113,6 +115,7 @@ select
   case
     when ask.generation_asked > ask.generation then 'execution_not_found'
     when ask.generation_asked < ask.generation then 'stale_generation'
+    when not ask.batches_kept then 'batches_forgotten'
     when ask.total is null and (
       select batches.batch_index
       from batches

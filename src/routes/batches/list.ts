@@ -30,7 +30,7 @@ const schema = {
   }),
   response: {
     200: repliedWith('One page.', z.object({ data: z.array(Batch), next_cursor: NextCursor })),
-    ...refusedWith('execution_not_found', 'stale_generation'),
+    ...refusedWith('execution_not_found', 'stale_generation', 'batches_forgotten'),
   },
 }
 

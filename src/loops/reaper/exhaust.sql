@@ -1,0 +1,190 @@
+-- A step of the reaper: records as failed the batches that are out of attempts, counts them, and judges their barriers as a
+-- decrement does. Without it a batch that nobody may claim any more would hold its barrier open until that expires.
+--
+-- Locks barriers before batches and waits for neither: what somebody else has locked is for a later round.
+--
+-- $1  { namespace, execution_id, generation, batch_index } of the batch after which to look, in the order of keys; null:
+--     from the first. The index also holds batches that are still at their last attempt, and those of closed barriers;
+--     each step looks at 10,000 of them and records at most 1,000.
+-- ->  next: where the next step is to look, null: from the first; and one row for each barrier that was counted on:
+--     namespace, execution_id, generation, state, reason, callback_id, recorded. One row without them if there is none.
+
+with looked_at as materialized (
+  select namespace, execution_id, generation, batch_index,
+    state = 'released' or lease_expires_at <= clock_timestamp() as is_over
+  from batches
+  where state in ('claimed', 'released')
+    and attempt >= max_attempts
+    and (namespace, execution_id, generation, batch_index) > (
+      coalesce($1::json ->> 'namespace', ''),
+      coalesce($1::json ->> 'execution_id', ''),
+      coalesce(($1::json ->> 'generation')::integer, 0),
+      coalesce(($1::json ->> 'batch_index')::integer, 0)
+    )
+  order by namespace, execution_id, generation, batch_index
+  limit 10000
+),
+
+candidate as materialized (
+  select *
+  from looked_at
+  where is_over
+  order by namespace, execution_id, generation, batch_index
+  limit 1000
+),
+
+execution as materialized (
+  select distinct namespace, execution_id, generation
+  from candidate
+),
+
+-- Open is told by closed_at: the look-up of a row by its key must not fit the indexes of open barriers.
+barrier as materialized (
+  select barrier.*
+  from execution
+  cross join lateral (
+    select *
+    from barriers
+    where barriers.namespace = execution.namespace
+      and barriers.execution_id = execution.execution_id
+      and barriers.generation = execution.generation
+      and barriers.closed_at is null
+    for no key update skip locked
+  ) as barrier
+),
+
+-- Judged again on the newest version: a heartbeat or a decrement since the snapshot leaves it alone.
+held as materialized (
+  select batch.*, replace(gen_random_uuid()::text, '-', '') as nonce,
+    (
+      select to_json(error)
+      from (select 'attempts_exhausted' as code, batch.attempt, batch.owner) as error
+    ) as exhaustion
+  from candidate
+  join barrier using (namespace, execution_id, generation)
+  cross join lateral (
+    select batches.namespace, batches.execution_id, batches.generation, batches.batch_index, batches.attempt, batches.owner
+    from batches
+    where batches.namespace = candidate.namespace
+      and batches.execution_id = candidate.execution_id
+      and batches.generation = candidate.generation
+      and batches.batch_index = candidate.batch_index
+      and batches.state in ('claimed', 'released')
+      and batches.attempt >= batches.max_attempts
+      and (batches.state = 'released' or batches.lease_expires_at <= clock_timestamp())
+    for no key update skip locked
+  ) as batch
+),
+
+written as (
+  update batches
+  set
+    state = 'failed',
+    claim_key = null,
+    lease_expires_at = null,
+    recorded_nonce = held.nonce,
+    recorded_at = clock_timestamp(),
+    error = held.exhaustion,
+    outcome_bytes = octet_length(held.exhaustion::text)
+  from held
+  where batches.namespace = held.namespace
+    and batches.execution_id = held.execution_id
+    and batches.generation = held.generation
+    and batches.batch_index = held.batch_index
+  returning batches.namespace, batches.execution_id, batches.batch_index, batches.recorded_nonce, batches.outcome_bytes
+),
+
+tally as materialized (
+  select
+    namespace,
+    execution_id,
+    count(*)::integer as failed,
+    sum(outcome_bytes)::bigint as bytes,
+    array_agg(batch_index order by batch_index) as indexes,
+    array_agg(recorded_nonce order by batch_index) as nonces
+  from written
+  group by namespace, execution_id
+),
+
+verdict as materialized (
+  select
+    barrier.namespace,
+    barrier.execution_id,
+    tally.failed as recorded,
+    tally.bytes,
+    case
+      when barrier.failed + tally.failed > barrier.tolerated_failure_count then 'aborted'
+      when barrier.succeeded + barrier.failed + tally.failed = barrier.total then 'completed'
+      else 'open'
+    end as state,
+    case
+      when barrier.failed + tally.failed > barrier.tolerated_failure_count then format(
+        'Batch %s failed: %s failed, %s tolerated.',
+        tally.indexes[barrier.tolerated_failure_count - barrier.failed + 1],
+        barrier.failed + tally.failed,
+        barrier.tolerated_failure_count
+      )
+    end as reason,
+    case
+      when barrier.failed + tally.failed > barrier.tolerated_failure_count
+        then tally.nonces[barrier.tolerated_failure_count - barrier.failed + 1]
+      when barrier.succeeded + barrier.failed + tally.failed = barrier.total then tally.nonces[tally.failed]
+    end as closing_nonce
+  from barrier
+  join tally using (namespace, execution_id)
+),
+
+counted as (
+  update barriers
+  set
+    failed = barriers.failed + verdict.recorded,
+    result_bytes = barriers.result_bytes + verdict.bytes,
+    state = verdict.state,
+    reason = verdict.reason,
+    closing_nonce = verdict.closing_nonce,
+    last_progress_at = clock_timestamp(),
+    closed_at = case when verdict.state <> 'open' then clock_timestamp() end,
+    callback_state = case when verdict.state = any (barriers.callback_events) then 'due' else 'none' end,
+    callback_id = case when verdict.state = any (barriers.callback_events) then 'cb_' || verdict.closing_nonce end,
+    callback_due_at = case when verdict.state = any (barriers.callback_events) then clock_timestamp() end
+  from verdict
+  where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
+  returning
+    barriers.namespace, barriers.execution_id, barriers.generation, barriers.state, barriers.reason,
+    barriers.callback_id, verdict.recorded
+),
+
+-- The batches of a barrier that is not open need no look: the next step goes on behind them.
+last as (
+  select
+    last.namespace, last.execution_id, last.generation,
+    case when barrier.state = 'open' and barrier.generation = last.generation then last.batch_index else 2147483647 end
+      as batch_index
+  from (
+    (
+      select *
+      from candidate
+      where (select count(*) from candidate) = 1000
+      order by namespace desc, execution_id desc, generation desc, batch_index desc
+      limit 1
+    )
+    union all
+    (
+      select *
+      from looked_at
+      where (select count(*) from candidate) < 1000 and (select count(*) from looked_at) = 10000
+      order by namespace desc, execution_id desc, generation desc, batch_index desc
+      limit 1
+    )
+  ) as last
+  left join lateral (
+    select barriers.generation, barriers.state
+    from barriers
+    where barriers.namespace = last.namespace and barriers.execution_id = last.execution_id
+    limit 1
+  ) as barrier on true
+)
+
+select (select to_json(last) from last) as next, counted.*
+from (values (1)) as always
+left join counted on true

@@ -1,0 +1,31 @@
+-- A step of the reaper: closes as expired what is open past its expires_at. Until then an overdue barrier still counts, and
+-- whoever locks its row first, this step or the last decrement, decides how it ends.
+--
+-- ->  one row for each barrier closed, at most 100: namespace, execution_id, generation, state, reason, callback_id
+
+-- The lock returns the newest version of a row, and the conditions are judged again on it. What somebody else has locked is
+-- passed over: it may be completing. Materialized, so that the limit is kept whatever the plan.
+with barrier as materialized (
+  select namespace, execution_id, replace(gen_random_uuid()::text, '-', '') as nonce
+  from barriers
+  where state = 'open' and expires_at <= now()
+  order by expires_at
+  limit 100
+  for no key update skip locked
+)
+
+update barriers
+set
+  state = 'expired',
+  reason = format(
+    'Expired: %s of %s batches %s not recorded in time.',
+    total - succeeded - failed, total, case when total - succeeded - failed = 1 then 'was' else 'were' end
+  ),
+  closing_nonce = barrier.nonce,
+  closed_at = clock_timestamp(),
+  callback_state = case when 'expired' = any (callback_events) then 'due' else 'none' end,
+  callback_id = case when 'expired' = any (callback_events) then 'cb_' || barrier.nonce end,
+  callback_due_at = case when 'expired' = any (callback_events) then clock_timestamp() end
+from barrier
+where barriers.namespace = barrier.namespace and barriers.execution_id = barrier.execution_id
+returning barriers.namespace, barriers.execution_id, generation, state, reason, callback_id

@@ -1,0 +1,98 @@
+-- A step of retention: forgets the batches of replaced generations, some time after the newest replace. An execution that is
+-- replaced again and again has none so old; of it goes what was last seen so long ago.
+--
+-- $1  how many seconds after
+-- ->  one row for each batch forgotten, at most 1,000, and for each barrier that has no older batches any more: execution_id
+
+-- The barriers' locks keep them from being replaced, cleared or forgotten meanwhile.
+with long_replaced as materialized (
+  select namespace, execution_id, generation, oldest_generation
+  from barriers
+  where oldest_generation < generation
+    and created_at <= now() - make_interval(secs => $1)
+  order by created_at
+  limit 100
+  for no key update skip locked
+),
+
+-- One look-up each: the first batch in the order of keys is of the oldest generation.
+often_replaced as materialized (
+  select namespace, execution_id, generation, oldest_generation
+  from barriers
+  where oldest_generation < generation
+    and oldest_generation < generation - 1
+    and created_at > now() - make_interval(secs => $1)
+    and (
+      select batches.last_seen_at
+      from batches
+      where batches.namespace = barriers.namespace
+        and batches.execution_id = barriers.execution_id
+        and batches.generation >= barriers.oldest_generation
+        and batches.generation < barriers.generation
+      order by batches.generation, batches.batch_index
+      limit 1
+    ) <= now() - make_interval(secs => $1)
+  order by created_at
+  limit 100
+  for no key update skip locked
+),
+
+barrier as materialized (
+  select *, true as may_be_freed
+  from long_replaced
+  union all
+  select *, false
+  from often_replaced
+),
+
+batch as materialized (
+  select batch.*
+  from barrier
+  cross join lateral (
+    select namespace, execution_id, generation, batch_index
+    from batches
+    where batches.namespace = barrier.namespace
+      and batches.execution_id = barrier.execution_id
+      and batches.generation >= barrier.oldest_generation
+      and batches.generation < barrier.generation
+      and batches.last_seen_at <= now() - make_interval(secs => $1)
+    order by batches.generation, batches.batch_index
+    limit 1000
+    for update skip locked
+  ) as batch
+  limit 1000
+),
+
+forgotten as (
+  delete from batches
+  using batch
+  where batches.namespace = batch.namespace
+    and batches.execution_id = batch.execution_id
+    and batches.generation = batch.generation
+    and batches.batch_index = batch.batch_index
+  returning batches.execution_id
+),
+
+freed as (
+  update barriers
+  set oldest_generation = barriers.generation
+  from barrier
+  left join lateral (
+    select batches.batch_index
+    from batches
+    where batches.namespace = barrier.namespace
+      and batches.execution_id = barrier.execution_id
+      and batches.generation >= barrier.oldest_generation
+      and batches.generation < barrier.generation
+    limit 1
+  ) as kept on true
+  where barriers.namespace = barrier.namespace
+    and barriers.execution_id = barrier.execution_id
+    and barrier.may_be_freed
+    and kept.batch_index is null
+  returning barriers.execution_id
+)
+
+select execution_id from forgotten
+union all
+select execution_id from freed

@@ -1,0 +1,44 @@
+-- A step of the reaper: gives up a callback that is to be pulled from a queue and that nobody took for the time of retention.
+-- It is dead, with its message built while its batches are still there, and may be redelivered.
+--
+-- $1  how many seconds a callback waits
+-- $2  results that need more bytes are not in the message
+-- $3  what results_url begins with
+-- ->  one row for each callback given up, at most 10, as a message may be large: namespace, execution_id, generation, state,
+--     reason, callback_id
+
+-- Closed and of this generation in the snapshot already, so that the snapshot has all batches that the message is built from.
+with candidate as materialized (
+  select namespace, execution_id, generation
+  from barriers
+  where callback_state in ('due', 'delivering')
+    and callback_queue is not null
+    and callback_due_at <= now() - make_interval(secs => $1)
+  order by callback_due_at
+  limit 10
+),
+
+barrier as materialized (
+  select barrier.*
+  from candidate
+  cross join lateral (
+    select namespace, execution_id
+    from barriers
+    where barriers.namespace = candidate.namespace
+      and barriers.execution_id = candidate.execution_id
+      and barriers.generation = candidate.generation
+      and barriers.callback_state in ('due', 'delivering')
+      and barriers.callback_due_at <= now() - make_interval(secs => $1)
+    for no key update skip locked
+  ) as barrier
+)
+
+update barriers
+set
+  callback_state = 'dead',
+  callback_due_at = null,
+  callback_settled_at = clock_timestamp(),
+  callback_message = coalesce(callback_message, callback_message(barriers, $2, $3))
+from barrier
+where barriers.namespace = barrier.namespace and barriers.execution_id = barrier.execution_id
+returning barriers.namespace, barriers.execution_id, generation, state, reason, callback_id

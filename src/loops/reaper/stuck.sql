@@ -1,0 +1,54 @@
+-- A step of the reaper: closes as expired, with the reason `stuck`, an open barrier on which nothing progressed for
+-- stuck_after_seconds and no lease is running. A claim without a lease is not one that runs.
+--
+-- Progress moves last_progress_at, which no index holds, so that counting stays cheap. The index holds stuck_check_at, and
+-- only this step moves it: to the earliest moment at which the barrier could be stuck by what is known now.
+--
+-- ->  one row for each barrier looked at, at most 100: namespace, execution_id, generation, state (expired, or open when it
+--     is to be looked at again later), reason, callback_id
+
+-- The newest version of each row, so what progressed since the snapshot is known. What somebody else has locked is passed
+-- over: it may be progressing.
+with barrier as materialized (
+  select
+    namespace, execution_id, generation,
+    last_progress_at + make_interval(secs => stuck_after_seconds) as patience_ends_at
+  from barriers
+  where state = 'open' and stuck_check_at <= now()
+  order by stuck_check_at
+  limit 100
+  for no key update skip locked
+),
+
+verdict as materialized (
+  select
+    barrier.*,
+    running.ends_at as leases_end_at,
+    barrier.patience_ends_at <= clock_timestamp() and running.ends_at is null as is_stuck,
+    replace(gen_random_uuid()::text, '-', '') as nonce
+  from barrier
+  cross join lateral (
+    select max(lease_expires_at) as ends_at
+    from batches
+    where barrier.patience_ends_at <= clock_timestamp()
+      and batches.namespace = barrier.namespace
+      and batches.execution_id = barrier.execution_id
+      and batches.generation = barrier.generation
+      and batches.state = 'claimed'
+      and batches.lease_expires_at > clock_timestamp()
+  ) as running
+)
+
+update barriers
+set
+  state = case when is_stuck then 'expired' else barriers.state end,
+  reason = case when is_stuck then 'stuck' end,
+  closing_nonce = case when is_stuck then nonce end,
+  closed_at = case when is_stuck then clock_timestamp() end,
+  callback_state = case when is_stuck and 'expired' = any (callback_events) then 'due' else 'none' end,
+  callback_id = case when is_stuck and 'expired' = any (callback_events) then 'cb_' || nonce end,
+  callback_due_at = case when is_stuck and 'expired' = any (callback_events) then clock_timestamp() end,
+  stuck_check_at = greatest(patience_ends_at, leases_end_at, clock_timestamp() + interval '1 second')
+from verdict
+where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
+returning barriers.namespace, barriers.execution_id, barriers.generation, state, reason, callback_id

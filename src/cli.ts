@@ -52,11 +52,13 @@ program
     fileURLToPath(new URL('../node_modules', import.meta.url)),
   )
   .action(async (folder: string) => {
-    const { HOST, PORT } = readConfig()
+    const { HOST, PORT, ROLLCALL_DATA_DIR, ROLLCALL_WEBHOOK_SECRET } = readConfig()
     const { demo } = await import('./demo/demo.ts')
     process.exitCode = await demo(folder, {
       url: baseUrl(HOST, PORT),
       cli: fileURLToPath(import.meta.url),
+      dataDir: ROLLCALL_DATA_DIR,
+      secrets: ROLLCALL_WEBHOOK_SECRET,
     })
   })
 

@@ -1,3 +1,4 @@
+import type { Attempt } from './inbox.ts'
 import type { Delivery, Message } from './queue.ts'
 
 /** What the producer says to the demo, which plays the queue. */
@@ -16,8 +17,12 @@ export type FromWorker =
   | { type: 'acknowledge'; delivery: number }
   | { type: 'give_back'; delivery: number; after_seconds: number }
 
-/** From the producer or a worker, processes of their own, to the demo that started them. */
-export function send(message: FromProducer | FromWorker): Promise<void> {
+/** What the receiver of the callback tells, first of all where it listens. */
+export type FromReceiver =
+  { type: 'listening'; url: string } | { type: 'attempt'; attempt: Attempt; body: string }
+
+/** From the producer, a worker or the receiver, processes of their own, to the demo that started them. */
+export function send(message: FromProducer | FromWorker | FromReceiver): Promise<void> {
   return new Promise((resolve, reject) => {
     if (process.send === undefined) reject(new Error('This process is started by the demo.'))
     else process.send(message, undefined, undefined, error => (error ? reject(error) : resolve()))

@@ -3,6 +3,9 @@ import { createReadStream } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
+/** What the callback tells its receiver to go on with. */
+export const TASK_NAME = 'checksums'
+
 const BATCH_FILES = 50
 /** The service's own data would change while it is read. */
 const LEFT_OUT = '.rollcall'

@@ -3,24 +3,22 @@ import { once } from 'node:events'
 import { stat } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { resolve } from 'node:path'
-import { sumDirectly } from './checksum.ts'
+import { Callback } from './callback.ts'
+import { sumDirectly, TASK_NAME } from './checksum.ts'
 import { differences } from './compare.ts'
 import { DemoFailure } from './failure.ts'
 import { Processes } from './processes.ts'
 import { Progress, type Output } from './progress.ts'
-import { Rollcall, type Barrier } from './rollcall.ts'
+import { Rollcall, type Barrier, type RecordedBatch } from './rollcall.ts'
 import { Run } from './run.ts'
-import { findOrStart } from './service.ts'
-import { inWords, totals } from './summary.ts'
+import { findOrStart, type Whereabouts } from './service.ts'
+import { inWords, totals, type Summary } from './summary.ts'
+import { attemptFaults, messageFaults } from './verdict.ts'
 
 const DIFFERENCES_SHOWN = 20
 const INTERRUPTIONS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-export interface DemoOptions {
-  /** Where the service should run. */
-  url: string
-  /** The file of the command line: `node CLI serve` is what starts where nothing runs at `url`. */
-  cli?: string
+export interface DemoOptions extends Whereabouts {
   /** The order in which messages are drawn; the workers race all the same. */
   seed?: number
   output?: Output
@@ -34,7 +32,7 @@ interface Stage {
   stop: AbortController
 }
 
-/** The main job on real input. Answers the exit code: 0 when the results are identical to a direct computation. */
+/** The main job on real input. Answers the exit code: 0 when the results are those of a direct computation, and the callback tells them. */
 export async function demo(folder: string, options: DemoOptions): Promise<number> {
   const { output = process.stdout } = options
   const progress = new Progress(output, Date.now())
@@ -76,14 +74,35 @@ async function play(folder: string, options: DemoOptions, stage: Stage): Promise
 
   const service = await findOrStart(options, { processes, progress, signal: stop.signal })
   service.process?.once('exit', () => stop.abort(new DemoFailure('The service ended in the demo.')))
-  const { url } = service
+  const { url, signing } = service
+  if (signing === undefined) {
+    progress.note(
+      `The secret of the service at ${url} is not known here, so no signature is checked; set ROLLCALL_WEBHOOK_SECRET to it.`,
+    )
+  }
   const execution_id = `demo-${randomUUID()}`
   progress.note(`Checksums of ${folder} at ${url} as ${execution_id}, seed ${seed}.`)
 
+  const receiver = processes.fork('receiver', [], {
+    ROLLCALL_WEBHOOK_SECRET: signing?.secrets.join(' '),
+  })
+  const callback = new Callback(receiver, { progress, stop })
+  const callback_url = await callback.url()
+
   const startedAt = performance.now()
   const rollcall = new Rollcall(url, stop.signal)
-  const run = new Run({ url, execution_id, folder, seed, processes, progress, stop })
-  const { generation, state, reason } = await close(run, rollcall, execution_id, stop.signal)
+  const run = new Run({
+    url,
+    execution_id,
+    folder,
+    callback_url,
+    seed,
+    processes,
+    progress,
+    stop,
+  })
+  const barrier = await close(run, rollcall, execution_id, stop.signal)
+  const { state, reason } = barrier
   progress.clear()
   if (state !== 'completed') {
     throw new DemoFailure(`The barrier is ${state} instead of completed: ${reason ?? 'no reason'}.`)
@@ -91,16 +110,56 @@ async function play(folder: string, options: DemoOptions, stage: Stage): Promise
   const seconds = Math.round(performance.now() - startedAt) / 1_000
   progress.note(`The barrier is completed; its results are compared with a direct computation.`)
 
-  const found = await collect(rollcall.batches(execution_id, generation), stop.signal)
+  const found = await collect(rollcall.batches(barrier), stop.signal)
   const expected = await collect(sumDirectly(folder), stop.signal)
   const different = differences(expected, found)
   const identical = different.length === 0
   progress.note(identical ? 'identical' : told(different, expected.length))
 
+  const origin = signing?.origin ?? 'which is not known'
+  const faults = await callbackFaults(callback, { rollcall, barrier, found, origin, stop })
+  progress.note(faults.length === 0 ? 'The callback is as it has to be.' : faults.join('\n'))
+
   const { deliveries } = run.queue
-  const summary = { identical, ...totals(expected), ...run.tally.counts, deliveries, seconds }
+  const summary: Summary = {
+    identical,
+    ...totals(expected),
+    ...run.tally.counts,
+    deliveries,
+    seconds,
+    callback: { attempts: callback.attempts, faults },
+  }
   output.write(output.isTTY === true ? inWords(summary) : `${JSON.stringify(summary)}\n`)
-  return identical ? 0 : 1
+  return identical && faults.length === 0 ? 0 : 1
+}
+
+interface Ended {
+  rollcall: Rollcall
+  barrier: Barrier
+  found: RecordedBatch[]
+  /** Of the secret that signatures are verified with. */
+  origin: string
+  stop: AbortController
+}
+
+/** Waits until the receiver accepted the callback and the service knows it. */
+async function callbackFaults(callback: Callback, ended: Ended): Promise<string[]> {
+  const { rollcall, barrier, found, origin, stop } = ended
+  const body = await callback.accepted()
+  const { state, attempts } = await rollcall.callback(barrier.execution_id)
+  if (body === undefined) {
+    const last = JSON.stringify(attempts.at(-1) ?? 'none')
+    throw new DemoFailure(
+      `Attempt ${callback.attempts.length + 1} of the callback does not come; the service says that it is ${state}, the last attempt: ${last}.`,
+    )
+  }
+  const truth = { barrier, batches: found, task_name: TASK_NAME }
+  const follow = (url: string) => collect(rollcall.pages(url), stop.signal)
+  return [
+    ...attemptFaults(callback.attempts, origin),
+    ...(await messageFaults(body, truth, follow)),
+    ...(state === 'delivered' ? [] : [`The service says that the callback is ${state}.`]),
+  ]
 }
 
 /** The barrier once it is closed and its queue drained: the paused worker, too, was heard to the end. */
@@ -109,7 +168,7 @@ async function close(
   rollcall: Rollcall,
   execution_id: string,
   signal: AbortSignal,
-): Promise<Barrier & { generation: number }> {
+): Promise<Barrier> {
   try {
     const [generation] = await once(run, 'enqueued', { signal })
     const closed = rollcall.closed(execution_id, generation).then(barrier => {
@@ -117,7 +176,7 @@ async function close(
       return barrier
     })
     const [barrier] = await Promise.all([closed, once(run, 'drained', { signal })])
-    return { ...barrier, generation }
+    return barrier
   } finally {
     run.end()
   }

@@ -18,9 +18,14 @@ export class Processes {
   }
 
   /** Compiled or not, this file and the one it starts have the same extension. */
-  fork(name: 'producer' | 'worker', args: string[]): ChildProcess {
+  fork(
+    name: 'producer' | 'worker' | 'receiver',
+    args: string[],
+    environment: NodeJS.ProcessEnv = {},
+  ): ChildProcess {
     const path = fileURLToPath(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url))
-    const child = fork(path, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    const env = { ...process.env, ...environment }
+    const child = fork(path, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
     // SIGKILL, as it also ends a process that is stopped.
     return this.#own(child, 'SIGKILL')
   }

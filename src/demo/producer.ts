@@ -1,11 +1,17 @@
 import { fail, liveWithTheDemo, send } from './channel.ts'
-import { inBatches, listFiles } from './checksum.ts'
+import { inBatches, listFiles, TASK_NAME } from './checksum.ts'
 import { Rollcall } from './rollcall.ts'
 
 /** The barrier first: a worker must never meet a message whose barrier is not there yet. */
-async function produce(url: string, execution_id: string, folder: string): Promise<void> {
+async function produce(
+  url: string,
+  execution_id: string,
+  folder: string,
+  callback_url: string,
+): Promise<void> {
   const batches = inBatches(await listFiles(folder))
-  const content = { total: batches.length, metadata: { folder } }
+  const callback = { url: callback_url, events: ['completed'], task_name: TASK_NAME }
+  const content = { total: batches.length, metadata: { folder }, callback }
   const { generation } = await new Rollcall(url).enqueue(execution_id, content)
   await send({ type: 'enqueued', generation, batches: batches.length })
 
@@ -17,6 +23,6 @@ async function produce(url: string, execution_id: string, folder: string): Promi
   process.disconnect()
 }
 
-const [url = '', execution_id = '', folder = ''] = process.argv.slice(2)
+const [url = '', execution_id = '', folder = '', callback_url = ''] = process.argv.slice(2)
 liveWithTheDemo()
-await produce(url, execution_id, folder).catch(fail)
+await produce(url, execution_id, folder, callback_url).catch(fail)

@@ -23,10 +23,17 @@ export class Progress {
   }
 
   draw(counts: Counts, now: number): void {
-    if (this.#output.isTTY === true) return this.#redraw(counts)
-    if (now < this.#plainLineAt) return
-    this.#plainLineAt = now + PLAIN_LINE_MS
-    this.#output.write(`${Math.round((now - this.#startedAt) / 1_000)} s: ${told(counts)}\n`)
+    if (this.#output.isTTY !== true) return this.#say(told(counts), now)
+    // NO_COLOR and TERM are heeded by hasColors().
+    const green: Paint = this.#output.hasColors?.() ? text => `\u001B[32m${text}\u001B[39m` : asIs
+    this.#redraw(line(counts, this.#columns), line(counts, this.#columns, green))
+  }
+
+  /** What is waited for, when the counts do not move any more. */
+  wait(words: string, now: number): void {
+    if (this.#output.isTTY !== true) return this.#say(words, now)
+    const fitting = words.slice(0, this.#columns)
+    this.#redraw(fitting, fitting)
   }
 
   /** An event that stays on the screen, above the line. */
@@ -41,13 +48,21 @@ export class Progress {
     this.#drawn = 0
   }
 
-  #redraw(counts: Counts): void {
-    // NO_COLOR and TERM are heeded by hasColors().
-    const green: Paint = this.#output.hasColors?.() ? text => `\u001B[32m${text}\u001B[39m` : asIs
-    const columns = (this.#output.columns ?? 80) - 1
-    const { length } = line(counts, columns)
+  get #columns(): number {
+    const { columns = 0 } = this.#output
+    // A terminal that does not know its size says 0.
+    return (columns === 0 ? 80 : columns) - 1
+  }
+
+  #say(words: string, now: number): void {
+    if (now < this.#plainLineAt) return
+    this.#plainLineAt = now + PLAIN_LINE_MS
+    this.#output.write(`${Math.round((now - this.#startedAt) / 1_000)} s: ${words}\n`)
+  }
+
+  #redraw({ length }: string, painted: string): void {
     const rest = ' '.repeat(Math.max(0, this.#drawn - length))
-    this.#output.write(`\r${line(counts, columns, green)}${rest}`)
+    this.#output.write(`\r${painted}${rest}`)
     this.#drawn = length
   }
 }

@@ -28,7 +28,17 @@ const Refused = z.object({
   settled: z.boolean().default(false),
 })
 
-const Barrier = z.object({ state: z.string(), reason: z.string().nullish() })
+const Barrier = z.object({
+  execution_id: z.string(),
+  generation: z.int(),
+  state: z.string(),
+  reason: z.string().nullish(),
+  total: z.int(),
+  succeeded: z.int(),
+  failed: z.int(),
+})
+
+const CallbackState = z.object({ state: z.string(), attempts: z.array(z.unknown()).default([]) })
 
 const Page = z.object({
   data: z.array(z.object({ batch_index: z.int(), state: z.string(), result: z.unknown() })),
@@ -72,6 +82,12 @@ export class Rollcall {
   async enqueue(execution_id: string, content: object): Promise<z.infer<typeof Enqueued>> {
     const path = `${executionPath(execution_id)}/barrier/enqueue`
     const reply = await this.#ask({ method: 'POST', path, body: content, key: randomUUID() })
+    const refused = Refused.safeParse(reply.body)
+    if (refused.success && refused.data.code === 'callback_url_refused') {
+      throw new DemoFailure(
+        `The service at ${this.#url} does not take the callback of the demo: ${refused.data.detail ?? refused.data.code} Start it with ROLLCALL_WEBHOOK_SECRET and with ROLLCALL_CALLBACK_ALLOW=127.0.0.1/32, or stop it, and the demo starts its own.`,
+      )
+    }
     return read(Enqueued, reply)
   }
 
@@ -113,17 +129,30 @@ export class Rollcall {
   }
 
   /** The batches in index order, page by page until there is no next one. */
-  async *batches(
-    execution_id: string,
-    generation: number,
-    cursor?: string,
-  ): AsyncGenerator<RecordedBatch> {
-    const query = new URLSearchParams({ generation: String(generation), limit: '1000' })
-    if (cursor !== undefined) query.set('cursor', cursor)
-    const path = `${executionPath(execution_id)}/batches?${query.toString()}`
-    const page = read(Page, await this.#ask({ method: 'GET', path }))
+  batches({ execution_id, generation }: Barrier): AsyncGenerator<RecordedBatch> {
+    return this.pages(`${executionPath(execution_id)}/batches?generation=${generation}&limit=1000`)
+  }
+
+  /** The same from where a callback says that its results are: a path, or a URL of the service's choice. */
+  async *pages(path: string, cursor?: string): AsyncGenerator<RecordedBatch> {
+    const url = new URL(path, this.#url)
+    if (cursor !== undefined) url.searchParams.set('cursor', cursor)
+    const page = read(Page, await this.#ask({ method: 'GET', path: url.href }))
     yield* page.data
-    if (page.next_cursor !== null) yield* this.batches(execution_id, generation, page.next_cursor)
+    if (page.next_cursor !== null) yield* this.pages(path, page.next_cursor)
+  }
+
+  /** What the service says of the callback, as soon as it is not about to be sent, or else after a while. */
+  async callback(
+    execution_id: string,
+    giveUpAt = Date.now() + REPLY_MS,
+  ): Promise<z.infer<typeof CallbackState>> {
+    const path = `${executionPath(execution_id)}/callback`
+    const callback = read(CallbackState, await this.#ask({ method: 'GET', path }))
+    const isPending = callback.state === 'due' || callback.state === 'delivering'
+    if (!isPending || Date.now() > giveUpAt) return callback
+    await rest(REST_MS)
+    return this.callback(execution_id, giveUpAt)
   }
 
   async #ask(ask: Ask, giveUpAt = Date.now() + PATIENCE_MS): Promise<Reply> {
@@ -145,7 +174,7 @@ export class Rollcall {
     if (key !== undefined) headers.set('idempotency-key', key)
     const limits = [AbortSignal.timeout(replyMs), this.#signal].filter(limit => limit !== undefined)
     try {
-      const response = await fetch(this.#url + path, {
+      const response = await fetch(new URL(path, this.#url), {
         method,
         headers,
         body: body === undefined ? null : JSON.stringify(body),

@@ -17,6 +17,7 @@ interface Setting {
   url: string
   execution_id: string
   folder: string
+  callback_url: string
   seed: number
   processes: Processes
   progress: Progress
@@ -42,7 +43,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
 
   constructor(setting: Setting) {
     super()
-    const { url, execution_id, folder, seed, processes, progress } = setting
+    const { url, execution_id, folder, callback_url, seed, processes, progress } = setting
     this.#setting = setting
     this.queue = new Queue({ random: seededRandom(seed), visibilityMs: VISIBILITY_MS })
     this.trouble = new Trouble(text => progress.note(text))
@@ -51,7 +52,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
       return this.#hire({ name, process: processes.fork('worker', [url, name]), idle: false })
     })
 
-    const producer = processes.fork('producer', [url, execution_id, folder])
+    const producer = processes.fork('producer', [url, execution_id, folder, callback_url])
     producer.on('message', (said: FromProducer) => this.#hearProducer(said))
     producer.once('exit', code => {
       if (code !== 0) this.#fail('The producer ended before it had published all messages.')

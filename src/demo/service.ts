@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { DemoFailure } from './failure.ts'
 import type { Processes } from './processes.ts'
 import type { Progress } from './progress.ts'
+import { freshSecrets, keptSecrets, type Secrets } from './secrets.ts'
 
 /** A first start unpacks and initialises a whole Postgres. */
 const START_MS = 90_000
@@ -14,32 +15,57 @@ const REPLY_MS = 5_000
 
 const OpenApi = z.object({ info: z.object({ title: z.string().regex(/^rollcall\b/i) }) })
 
+export interface Whereabouts {
+  /** Where the service should run. */
+  url: string
+  /** The file of the command line: `node CLI serve` is what starts where nothing runs at `url`. */
+  cli?: string
+  /** Where a service without DATABASE_URL keeps what it made for itself. */
+  dataDir: string
+  /** What signs callbacks, by the demo's own environment. */
+  /** None when only the service knows them. */
+  secrets?: string[]
+}
+
 interface Service {
   url: string
+  /** Undefined when only the service knows them. */
+  signing?: Secrets | undefined
   /** The process, when the demo started it. */
   process?: ChildProcess
 }
 
 /** The Rollcall that runs at `url`; where none does, one of the demo's own, on a free port. */
 export async function findOrStart(
-  { url, cli }: { url: string; cli?: string },
+  { url, cli, dataDir, secrets = [] }: Whereabouts,
   stage: { processes: Processes; progress: Progress; signal: AbortSignal },
 ): Promise<Service> {
+  const given =
+    secrets.length > 0 ? { secrets, origin: 'that of ROLLCALL_WEBHOOK_SECRET' } : undefined
   if (await isRollcall(url)) {
     await ready(url, stage.signal)
-    return { url }
+    return { url, signing: given ?? (await keptSecrets(dataDir)) }
   }
   if (cli === undefined) throw new DemoFailure(`No Rollcall answers at ${url}; start one there.`)
   stage.progress.note(
     `No Rollcall answers at ${url}; the demo starts its own and ends it afterwards.`,
   )
-  return start(cli, stage.processes, stage.signal)
+  return start(cli, given ?? freshSecrets(), stage)
 }
 
-async function start(cli: string, processes: Processes, signal: AbortSignal): Promise<Service> {
+async function start(
+  cli: string,
+  signing: Secrets,
+  { processes, signal }: { processes: Processes; signal: AbortSignal },
+): Promise<Service> {
   const port = String(await freePort())
   const url = `http://127.0.0.1:${port}`
-  const service = processes.serve(cli, { ...process.env, HOST: '127.0.0.1', PORT: port })
+  const service = processes.serve(cli, {
+    ...process.env,
+    HOST: '127.0.0.1',
+    PORT: port,
+    ROLLCALL_WEBHOOK_SECRET: signing.secrets.join(' '),
+  })
   let said = ''
   service.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-2_000)
@@ -49,7 +75,7 @@ async function start(cli: string, processes: Processes, signal: AbortSignal): Pr
     gone.abort(new DemoFailure(`The demo's own Rollcall did not start. ${said}`.trim()))
   })
   await ready(url, AbortSignal.any([signal, gone.signal]))
-  return { url, process: service }
+  return { url, signing, process: service }
 }
 
 async function isRollcall(url: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import type { BatchSum } from './checksum.ts'
+import type { Attempt } from './inbox.ts'
 import type { Counts } from './tally.ts'
 
 const MEGABYTE = 1_000_000
@@ -11,6 +12,11 @@ export interface Summary extends Counts {
   bytes: number
   deliveries: number
   seconds: number
+  callback: {
+    attempts: Attempt[]
+    /** What is wrong with it, a sentence each. */
+    faults: string[]
+  }
 }
 
 export function totals(sums: BatchSum[]): Pick<Summary, 'files' | 'unreadable' | 'bytes'> {
@@ -39,6 +45,21 @@ export function inWords(summary: Summary): string {
       `${deliveries}: ${needless} acknowledged without work, ${given_back} given back`,
     ],
     ['time', `${seconds.toFixed(1)} s`],
+    ['callback', attemptsInWords(summary.callback)],
   ]
   return lines.map(([name = '', value = '']) => `  ${name.padEnd(12)}${value}\n`).join('')
+}
+
+function attemptsInWords({ attempts, faults }: Summary['callback']): string {
+  const distinct = (name: 'webhook_id' | 'signature') =>
+    [...new Set(attempts.map(attempt => attempt[name]))].join(', ')
+  const bodies = new Set(attempts.map(({ sha256 }) => sha256)).size
+  const parts = [
+    `${attempts.length} deliveries of ${distinct('webhook_id')}`,
+    `answered ${attempts.map(({ status }) => status).join(', ')}`,
+    bodies === 1 ? 'the same bytes each time' : `${bodies} different bodies`,
+    `signature ${distinct('signature')}`,
+    faults.length === 0 ? 'as it has to be' : 'faulty',
+  ]
+  return parts.join('; ')
 }

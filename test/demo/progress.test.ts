@@ -65,3 +65,18 @@ t.test('a pipe gets a plain line every three seconds', async t => {
   for (const now of [0, 2_900, 3_000, 3_100, 5_900, 6_100]) progress.draw(counts, now)
   t.strictSame(written, [`3 s: ${told}\n`, `6 s: ${told}\n`])
 })
+
+t.test('what is waited for takes the place of the line', async t => {
+  const terminal = screen({ isTTY: true, columns: 12 })
+  new Progress(terminal.output, 0).wait('waiting for somebody', 100)
+  t.strictSame(terminal.written, ['\rwaiting for'])
+
+  const sizeless = screen({ isTTY: true, columns: 0 })
+  new Progress(sizeless.output, 0).wait('waiting for somebody', 100)
+  t.strictSame(sizeless.written, ['\rwaiting for somebody'])
+
+  const pipe = screen({})
+  const progress = new Progress(pipe.output, 0)
+  for (const now of [2_900, 3_000, 3_100, 6_100]) progress.wait('waiting', now)
+  t.strictSame(pipe.written, ['3 s: waiting\n', '6 s: waiting\n'])
+})

@@ -1,0 +1,23 @@
+import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+/** What the receiver of callbacks verifies with, and where it is from, for when it does not fit. */
+export interface Secrets {
+  /** Several while one is rotated. */
+  secrets: string[]
+  origin: string
+}
+
+export function freshSecrets(): Secrets {
+  const secret = `whsec_${randomBytes(32).toString('base64')}`
+  return { secrets: [secret], origin: 'the one that the demo gave to its own service' }
+}
+
+/** What a service without DATABASE_URL made for itself. A file that may not be read is as good as none. */
+export async function keptSecrets(dataDir: string): Promise<Secrets | undefined> {
+  const file = join(dataDir, 'webhook-secret')
+  const text = await readFile(file, 'utf8').catch(() => '')
+  const secrets = text.split(/\s+/).filter(Boolean)
+  return secrets.length === 0 ? undefined : { secrets, origin: `that of ${file}` }
+}

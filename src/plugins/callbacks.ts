@@ -1,8 +1,7 @@
 import plugin from 'fastify-plugin'
-import { BlockList, isIP } from 'node:net'
 import type { Config } from '../config.ts'
 import { Refusal } from '../refusals.ts'
-import { Guard } from '../webhook/guard.ts'
+import { Guard, isLoopback } from '../webhook/guard.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,10 +13,6 @@ declare module 'fastify' {
     mustBeCallable: (url: string) => void
   }
 }
-
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
 
 /** What callbacks may reach, and what they carry. */
 export const callbacks = plugin<{ config: Config }>(
@@ -42,9 +37,3 @@ export const callbacks = plugin<{ config: Config }>(
   },
   { name: 'callbacks' },
 )
-
-function isLoopback(host: string): boolean {
-  if (host === 'localhost') return true
-  const family = isIP(host)
-  return family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4')
-}

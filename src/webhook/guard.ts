@@ -101,6 +101,11 @@ export class Guard {
 
 const LOOPBACK = ['127.0.0.0/8', '::1']
 
+/** Whether a service with this HOST is reached from its own machine only. */
+export function isLoopback(host: string): boolean {
+  return holds(rangesOf(...LOOPBACK), addressIn(host) ?? host)
+}
+
 /** Whether an entry of ROLLCALL_CALLBACK_ALLOW is an address, a CIDR range or a host name, without port or wildcard. */
 export function isAllowable(entry: string): boolean {
   return isRange(entry) || isName(entry)

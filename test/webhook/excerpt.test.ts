@@ -14,7 +14,7 @@ t.test('an excerpt of any bytes can be shown and stored', async () => {
         Array.from(excerpt).length <= 200
       )
     }),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   )
 })
 
@@ -28,7 +28,7 @@ t.test('text that can be shown is the same in its excerpt, up to 200 characters'
       shown,
       text => excerptOf(bytesOf(text)) === Array.from(text).slice(0, 200).join(''),
     ),
-    { numRuns: 2_000 },
+    { numRuns: 1_000 },
   )
 })
 

@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { Guard, isAllowable } from '../../src/webhook/guard.ts'
+import { Guard, isAllowable, isLoopback } from '../../src/webhook/guard.ts'
 import { Unreached } from '../../src/webhook/unreached.ts'
 import { privateHosts, publicHosts } from './hosts.ts'
 
@@ -70,6 +70,15 @@ t.test('a service that listens on loopback may call loopback, and nothing else',
   }
   for (const host of ['0.0.0.0', '[::]', '10.0.0.1', '169.254.169.254', '[fd00::1]']) {
     t.match(local.refusalOf(`http://${host}/`), /is not a public address/, host)
+  }
+})
+
+t.test('a service listens on loopback when its host says so', async t => {
+  for (const host of ['127.0.0.1', '127.0.0.2', '::1', 'localhost', 'LOCALHOST']) {
+    t.ok(isLoopback(host), host)
+  }
+  for (const host of ['0.0.0.0', '::', '10.0.0.1', 'fe80::1%eth0', 'rollcall', '']) {
+    t.notOk(isLoopback(host), host)
   }
 })
 

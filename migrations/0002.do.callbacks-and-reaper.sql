@@ -232,3 +232,17 @@ as $$
   from member
   where value is not null
 $$;
+
+-- The callback of a barrier as it is shown to callers.
+create function callback_shown(barrier barriers) returns json
+language sql stable
+as $$
+  select to_json(reply)
+  from (
+    select barrier.execution_id, barrier.generation, barrier.callback_id, barrier.callback_state as state,
+      case when barrier.callback_state = 'due' then rfc3339(barrier.callback_due_at) end as due_at,
+      case when barrier.callback_state = 'delivering' then rfc3339(barrier.callback_due_at) end as lease_expires_at,
+      rfc3339(barrier.callback_settled_at) as settled_at, barrier.callback_attempt as attempt, barrier.callback,
+      barrier.callback_attempts as attempts
+  ) as reply
+$$;

@@ -85,6 +85,7 @@ const routes: Record<string, RefusalCode[]> = {
     'barrier_exists',
     'stale_generation',
     'enqueue_mismatch',
+    'callback_url_refused',
   ],
   'post /executions/{execution_id}/barrier/decrement': [
     ...withBody,
@@ -106,6 +107,26 @@ const routes: Record<string, RefusalCode[]> = {
   ],
   'get /executions/{execution_id}/barrier': [...asking, 'execution_not_found', 'stale_generation'],
   'get /executions': asking,
+  'post /callbacks/claim': withBody,
+  'post /executions/{execution_id}/callback/ack': [
+    ...withBody,
+    'execution_not_found',
+    'callback_not_found',
+    'stale_generation',
+    'stale_token',
+  ],
+  'post /executions/{execution_id}/callback/retry': [
+    ...withBody,
+    'execution_not_found',
+    'callback_not_found',
+    'stale_generation',
+    'stale_token',
+  ],
+  'post /executions/{execution_id}/callback/redeliver': [
+    ...withBody,
+    'execution_not_found',
+    'callback_not_found',
+  ],
   'get /executions/{execution_id}/callback': [
     ...asking,
     'execution_not_found',

@@ -1,10 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { coalesce, type Run } from '../database/coalesce.ts'
 import { listen } from '../database/listen.ts'
 import { ask, type Database, statement } from '../database/statement.ts'
 import { loop } from './loop.ts'
+import { type Waiter, Waiters } from './waiters.ts'
 
 const closingsSql = statement('closings.sql', import.meta.url)
 const announceSql = statement('announce.sql', import.meta.url)
@@ -21,13 +21,6 @@ export interface Closing extends Execution {
   callback_id?: string | undefined
 }
 
-/** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
-export interface Waiter {
-  /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `Date.now()`) or when the service drains. */
-  stirred: (generation: number, deadline: number) => Promise<boolean>
-  leave: () => void
-}
-
 /**
  * The ends of barriers, as they happen: heard at once in the replica that closed one, by NOTIFY in the others, and by one
  * query a second for whatever both missed. Waiting holds no connection.
@@ -37,9 +30,10 @@ export class Closings {
   readonly #connection: pg.ClientConfig
   readonly #log: FastifyBaseLogger
   readonly #announce: Run<{ outcome: string }>
-  readonly #waiting = new Map<string, Set<{ generation: number; wake: () => void }>>()
   readonly #onHint: (() => void)[] = []
   readonly #drained = new AbortController()
+  /** By execution, for the end of a generation. */
+  readonly #waiters = new Waiters<number>(this.#drained.signal)
   #loops: Promise<unknown> = Promise.resolve()
 
   constructor(database: Database, connection: pg.ClientConfig, log: FastifyBaseLogger) {
@@ -84,38 +78,19 @@ export class Closings {
     )
   }
 
-  expect(execution: Execution): Waiter {
-    const key = keyOf(execution)
-    let woken = new AbortController()
-    const entry = { generation: 0, wake: () => woken.abort() }
-    const waiters = this.#waiting.get(key) ?? new Set()
-    this.#waiting.set(key, waiters.add(entry))
-    return {
-      stirred: async (generation, deadline) => {
-        entry.generation = generation
-        const milliseconds = Math.max(0, deadline - Date.now())
-        const signal = AbortSignal.any([woken.signal, this.#drained.signal])
-        await pause(milliseconds, undefined, { signal }).catch(() => undefined)
-        const stirred =
-          woken.signal.aborted && !this.#drained.signal.aborted && Date.now() < deadline
-        woken = new AbortController()
-        return stirred
-      },
-      leave: () => {
-        waiters.delete(entry)
-        if (waiters.size === 0) this.#waiting.delete(key)
-        woken.abort()
-      },
-    }
+  expect(execution: Execution): Waiter<number> {
+    return this.#waiters.expect(keyOf(execution))
   }
 
   /** One query for all that is waited for; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
-    const asks = [...this.#waiting].flatMap(([key, waiters]) =>
-      [...new Set([...waiters].map(({ generation }) => generation))]
-        .filter(generation => generation > 0)
-        .map(generation => ({ ...executionOf(key), generation })),
+    const distinct = new Map(
+      [...this.#waiters.subjects()].map(([key, generation]) => [
+        `${key} ${generation}`,
+        { ...executionOf(key), generation },
+      ]),
     )
+    const asks = [...distinct.values()]
     if (asks.length === 0) return 0
     try {
       const ended = await ask<Execution>(this.#database, closingsSql, asks)
@@ -131,7 +106,7 @@ export class Closings {
   }
 
   #wake(key: string): void {
-    for (const { wake } of this.#waiting.get(key) ?? []) wake()
+    this.#waiters.wake(key)
     for (const hint of this.#onHint) hint()
   }
 }

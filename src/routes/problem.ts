@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type RefusalCode, refusals } from '../refusals.ts'
 import { BarrierState } from './barriers/barrier.ts'
 import { Attempt, Status } from './batches/batch.ts'
+import { CallbackState } from './callbacks/callback.ts'
 import { Int32, RetryAfter } from './execution.ts'
 
 /** What any request may be answered with before its route looks at it. */
@@ -51,6 +52,7 @@ const truth = z
     succeeded: Int32,
     failed: Int32,
     remaining: Int32,
+    callback_state: CallbackState,
     settled: z.boolean().describe('Whether to acknowledge the message all the same.'),
   })
   .partial().shape

@@ -70,6 +70,49 @@ const enqueued = {
   replaced: null,
 }
 
+const callback_id = 'cb_m3Yt8Lr2Q5e0pZ1oXvN4aA'
+
+const callback = {
+  execution_id: 'invoices-2026-11',
+  generation: 1,
+  callback_id,
+  state: 'due',
+  due_at: '2026-11-23T09:32:10.000007Z',
+  lease_expires_at: null,
+  settled_at: null,
+  attempt: 0,
+  callback: {
+    url: 'https://billing.example/hooks/rollcall',
+    events: ['aborted', 'completed'],
+    task_name: 'send_invoices',
+    kwargs: { month: '2026-11' },
+    priority: 5,
+  },
+  attempts: [],
+}
+
+const attempt = {
+  attempt: 1,
+  started_at: '2026-11-23T09:32:10.000007Z',
+  outcome: 'delivered',
+  status: null,
+  error: null,
+  milliseconds: 812,
+  response: null,
+}
+
+const pulled = { queue: 'mail', events: ['completed'], priority: 5 }
+
+const delivered = {
+  ...callback,
+  callback: pulled,
+  state: 'delivered',
+  due_at: null,
+  settled_at: '2026-11-23T09:32:10.812007Z',
+  attempt: 1,
+  attempts: [attempt],
+}
+
 /** One run of three invoices, told in requests and replies; by operation. A test checks each against its schema. */
 export const examples: Record<string, Examples> = {
   isAlive: { replies: { 200: { alive: { status: 'alive' } } } },
@@ -259,23 +302,75 @@ export const examples: Record<string, Examples> = {
     },
   },
 
-  getCallback: {
+  claimCallbacks: {
+    request: { next: { queue: 'mail', lease_seconds: 60, wait_seconds: 20 } },
+    replies: {
+      200: {
+        one: {
+          callbacks: [
+            {
+              execution_id: 'invoices-2026-11',
+              generation: 1,
+              callback_id,
+              token: '1.1.hW2nQz7Yt0c5u9vXr1BpLg',
+              attempt: 1,
+              lease_expires_at: '2026-11-23T09:33:10.000007Z',
+              message: {
+                type: 'barrier.completed',
+                timestamp: '2026-11-23T09:32:10.000007Z',
+                data: {
+                  execution_id: 'invoices-2026-11',
+                  generation: 1,
+                  state: 'completed',
+                  reason: null,
+                  total: 1,
+                  succeeded: 1,
+                  failed: 0,
+                  task_name: 'send_invoices',
+                  kwargs: { month: '2026-11' },
+                  headers: null,
+                  metadata: null,
+                  results: [{ batch_index: 0, status: 'succeeded', result: invoice }],
+                  results_url: '/executions/invoices-2026-11/batches?generation=1',
+                },
+              },
+            },
+          ],
+        },
+        none: { callbacks: [] },
+      },
+    },
+  },
+  acknowledgeCallback: {
+    request: { taken: { token: '1.1.hW2nQz7Yt0c5u9vXr1BpLg' } },
+    replies: { 200: { delivered } },
+  },
+  retryCallback: {
+    request: {
+      later: { token: '1.1.hW2nQz7Yt0c5u9vXr1BpLg', delay_seconds: 30, error: 'mail is down' },
+    },
     replies: {
       200: {
         due: {
-          execution_id: 'invoices-2026-11',
-          generation: 1,
-          callback_id: 'cb_m3Yt8Lr2Q5e0pZ1oXvN4aA',
-          state: 'due',
-          due_at: '2026-11-23T09:32:10.000007Z',
-          callback: {
-            url: 'https://billing.example/hooks/rollcall',
-            events: ['aborted', 'completed'],
-            task_name: 'send_invoices',
-            kwargs: { month: '2026-11' },
-            priority: 5,
-          },
-          attempts: [],
+          ...callback,
+          callback: pulled,
+          due_at: '2026-11-23T09:33:00.000007Z',
+          attempt: 1,
+          attempts: [{ ...attempt, outcome: 'failed', error: 'mail is down' }],
+        },
+      },
+    },
+  },
+  getCallback: { replies: { 200: { due: callback } } },
+  redeliverCallback: {
+    replies: {
+      200: {
+        due: {
+          ...callback,
+          attempt: 9,
+          attempts: [
+            { ...attempt, attempt: 9, outcome: 'failed', status: 503, response: 'Try later.' },
+          ],
         },
       },
     },

@@ -1,6 +1,6 @@
 -- GET /executions/:execution_id/callback
 --
--- The callback of the current generation. Its barrier's closing made it due, in the same statement.
+-- The callback of the current generation, with its newest attempts. Its barrier's closing made it due, in the same statement.
 --
 -- $1  [{ namespace, execution_id }]
 -- ->  outcome: found | callback_not_found | execution_not_found, reply
@@ -16,13 +16,7 @@ select
     when barrier.callback is null then 'callback_not_found'
     else 'found'
   end as outcome,
-  (
-    select to_json(reply)
-    from (
-      select barrier.execution_id, barrier.generation, barrier.callback_id, barrier.callback_state as state,
-        rfc3339(barrier.callback_due_at) as due_at, barrier.callback, '[]'::json as attempts
-    ) as reply
-  ) as reply
+  callback_shown(barrier) as reply
 from ask
 left join lateral (
   select *

@@ -1,12 +1,11 @@
-import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { Int32, Moment, type Routes } from '../execution.ts'
 import { BatchesParams } from '../batches/batch.ts'
+import type { Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import { CallbackState, KeptCallback } from './callback.ts'
+import { Callback } from './callback.ts'
 
 const schema = {
   summary: 'Read the callback of an execution',
@@ -14,21 +13,7 @@ const schema = {
   tags: ['callbacks'],
   params: BatchesParams,
   response: {
-    200: repliedWith(
-      'The callback of the current generation.',
-      z.object({
-        execution_id: z.string(),
-        generation: Int32,
-        callback_id: z
-          .string()
-          .nullable()
-          .describe('The same on every attempt; null until it is due.'),
-        state: CallbackState,
-        due_at: Moment.nullable(),
-        callback: KeptCallback,
-        attempts: z.array(z.unknown()),
-      }),
-    ),
+    200: repliedWith('The callback of the current generation.', Callback),
     ...refusedWith('execution_not_found', 'callback_not_found'),
   },
 }

@@ -16,6 +16,9 @@ t.test('a callback is none until its barrier closes by one of its events', async
     callback_id: null,
     state: 'none',
     due_at: null,
+    lease_expires_at: null,
+    settled_at: null,
+    attempt: 0,
     callback: { ...callback, events: before.body.callback.events, priority: 5 },
     attempts: [],
   })
@@ -58,9 +61,9 @@ t.test('a barrier without a callback, and no barrier, are told apart', async t =
   t.equal(without.status, 404)
   t.strictSame(without.body, {
     type: 'urn:rollcall:problem:callback_not_found',
-    title: 'The barrier of this execution has no callback.',
+    title: 'The barrier of this execution has no callback, or it is not due yet.',
     status: 404,
-    detail: 'The barrier of this execution has no callback.',
+    detail: 'The barrier of this execution has no callback, or it is not due yet.',
     code: 'callback_not_found',
   })
   await s.claim('no-barrier', 0)

@@ -40,6 +40,11 @@ t.test('a wrong value is told with its name, itself and the rule', async t => {
     ROLLCALL_JSON_DEPTH_LIMIT: ['0', '1001'],
     ROLLCALL_TOTAL_LIMIT: ['0', '10000001', '99999999999999999999'],
     ROLLCALL_LOCK_TIMEOUT_SECONDS: ['0', '2s'],
+    ROLLCALL_REAPER_REST_SECONDS: ['0', '3601'],
+    ROLLCALL_RETAIN_CLAIMS_SECONDS: ['59', '-1'],
+    ROLLCALL_RETAIN_REPLACED_SECONDS: ['59', '1d'],
+    ROLLCALL_RETAIN_BATCHES_SECONDS: ['59', '315360001'],
+    ROLLCALL_RETAIN_TOMBSTONES_SECONDS: ['59', '604799'],
   }
   for (const [name, values] of Object.entries(wrong)) {
     for (const value of values) {
@@ -49,6 +54,15 @@ t.test('a wrong value is told with its name, itself and the rule', async t => {
       t.match(sentence, /rule is: .+\.$/)
     }
   }
+})
+
+t.test('tombstones stay at least as long as batches', async t => {
+  t.equal(
+    refusalOf({ ROLLCALL_RETAIN_BATCHES_SECONDS: '2592001' }),
+    'ROLLCALL_RETAIN_TOMBSTONES_SECONDS is left at its default, but the rule is: not less than ROLLCALL_RETAIN_BATCHES_SECONDS.',
+  )
+  const both = { ROLLCALL_RETAIN_BATCHES_SECONDS: '60', ROLLCALL_RETAIN_TOMBSTONES_SECONDS: '60' }
+  t.match(readConfig(both), { ROLLCALL_RETAIN_TOMBSTONES_SECONDS: 60 })
 })
 
 t.test('every wrong variable is told at once, a line each', async t => {

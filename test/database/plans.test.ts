@@ -17,6 +17,18 @@ const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
     barriers_newest_first: /\|\| ''/,
     barriers_newest_first_by_state: /\|\| ''/,
   },
+  'routes/callbacks/claim.sql': {
+    barriers_callbacks_to_pull:
+      /\|\| ''.*callback_queue = .*callback_priority = .*callback_due_at <= now/,
+  },
+  'loops/pulls.sql': {
+    barriers_callbacks_to_pull:
+      /\|\| ''.*callback_queue = .*callback_priority = .*callback_due_at <= now/,
+  },
+  'loops/delivery/lease.sql': {
+    // Either the step from one host to the next, or what is due of one.
+    barriers_callbacks_to_post: /^(?!.*Index Cond)|callback_host (>|= .*callback_due_at <= now)/,
+  },
   'loops/reaper/expire.sql': { barriers_to_expire: /expires_at <= now/ },
   'loops/reaper/stuck.sql': {
     barriers_to_check: /stuck_check_at <= now/,
@@ -54,11 +66,15 @@ t.test('a plan that was made on empty tables looks every row up by its key', asy
     await client.query('deallocate subject')
 
     const plan = rows.map(row => row['QUERY PLAN'])
-    const onTables = plan.flatMap((line, nth) =>
-      / on (barriers|batches)\b/.test(line) && line.includes('Scan')
-        ? [{ line, index: /using (\w+) on/.exec(line)?.[1] ?? '', condition: plan[nth + 1] ?? '' }]
-        : [],
-    )
+    // Of a bitmap, its index tells what is read.
+    const onTables = plan.flatMap((line, nth) => {
+      const [, bitmap, index = bitmap] =
+        /Bitmap Index Scan on (\w+)|Scan (?:using (\w+) )?on (?:barriers|batches)\b/.exec(line) ??
+        []
+      return (bitmap ?? index) !== undefined || / Seq Scan on (barriers|batches)\b/.test(line)
+        ? [{ line, index: index ?? '', condition: plan[nth + 1] ?? '' }]
+        : []
+    })
     const own = besides[file] ?? {}
     // A key look-up names the row, not only the namespace.
     const asked: Readonly<Record<string, RegExp>> = {

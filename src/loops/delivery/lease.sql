@@ -14,6 +14,7 @@ with recursive ask as materialized (
     most integer, host_slots integer, in_flight json, lease_seconds integer, attempts integer, nonce text,
     inline_bytes bigint, public_url text
   )
+  limit 1
 ),
 
 -- Every host that has something to be delivered, now or later: one step through the index for each, however much each has.

@@ -28,19 +28,21 @@ interface Counted extends Partial<Reaped> {
   next?: RawJson
 }
 
+type Parts = Pick<FastifyInstance, 'database' | 'closings' | 'log' | 'message'>
+
 /**
  * Closes what nobody will finish, and forgets what nobody needs any more. Each step is one statement that is bounded, still
  * holds as it writes, and waits for no lock: any number of replicas run it at once, beside everything else.
  */
 export class Reaper {
-  readonly #app: FastifyInstance
+  readonly #app: Parts
   readonly #config: Config
   readonly #ended = new AbortController()
   #loop: Promise<unknown> = Promise.resolve()
   /** Where the look for exhausted batches goes on. */
   #looked: RawJson | undefined
 
-  constructor(app: FastifyInstance, config: Config) {
+  constructor(app: Parts, config: Config) {
     this.#app = app
     this.#config = config
   }
@@ -58,27 +60,16 @@ export class Reaper {
   /** Every step once. One that fails is logged and keeps no other from its turn. Returns how much was done. */
   async roundOnce(): Promise<number> {
     let done = 0
-    for (const step of this.#steps) {
+    for (const step of steps) {
       if (this.#ended.signal.aborted) break
       try {
-        done += await step()
+        done += await this[step]()
       } catch (error) {
-        this.#app.log.warn({ err: error }, 'A step of the reaper failed; it is tried again.')
+        this.#app.log.warn({ err: error, step }, 'A step of the reaper failed; it is tried again.')
       }
     }
     return done
   }
-
-  readonly #steps = [
-    () => this.expireOnce(),
-    () => this.closeStuckOnce(),
-    () => this.exhaustOnce(),
-    () => this.giveUpOnce(),
-    () => this.forgetClaimsOnce(),
-    () => this.forgetReplacedOnce(),
-    () => this.forgetBatchesOnce(),
-    () => this.forgetBarriersOnce(),
-  ]
 
   async expireOnce(): Promise<number> {
     const expired = await execute<Reaped>(this.#app.database, expireSql, [])
@@ -155,3 +146,14 @@ export class Reaper {
     )
   }
 }
+
+const steps = [
+  'expireOnce',
+  'closeStuckOnce',
+  'exhaustOnce',
+  'giveUpOnce',
+  'forgetClaimsOnce',
+  'forgetReplacedOnce',
+  'forgetBatchesOnce',
+  'forgetBarriersOnce',
+] as const

@@ -12,6 +12,7 @@ with ask as materialized (
     namespace text, queue text, most integer, lease_seconds integer, nonce text, reply_bytes bigint,
     inline_bytes bigint, public_url text
   )
+  limit 1
 ),
 
 -- One range of the index for each priority, read no further than the limit.

@@ -233,16 +233,30 @@ as $$
   where value is not null
 $$;
 
--- The callback of a barrier as it is shown to callers.
-create function callback_shown(barrier barriers) returns json
+-- What GET, ack, retry and redeliver answer of a callback.
+create function callback_reply(barrier barriers) returns json
 language sql stable
 as $$
   select to_json(reply)
   from (
-    select barrier.execution_id, barrier.generation, barrier.callback_id, barrier.callback_state as state,
+    select
+      barrier.execution_id,
+      barrier.generation,
+      barrier.callback_id,
+      barrier.callback_state as state,
       case when barrier.callback_state = 'due' then rfc3339(barrier.callback_due_at) end as due_at,
       case when barrier.callback_state = 'delivering' then rfc3339(barrier.callback_due_at) end as lease_expires_at,
-      rfc3339(barrier.callback_settled_at) as settled_at, barrier.callback_attempt as attempt, barrier.callback,
-      barrier.callback_attempts as attempts
+      barrier.callback_attempt as attempt,
+      rfc3339(barrier.callback_settled_at) as settled_at,
+      barrier.callback,
+      (
+        select coalesce(json_agg(to_json(made) order by position), '[]')
+        from rows from (
+          jsonb_to_recordset(barrier.callback_attempts) as (
+            attempt integer, started_at text, outcome text, status integer, error text, milliseconds integer, response text
+          )
+        ) with ordinality as one (attempt, started_at, outcome, status, error, milliseconds, response, position)
+        cross join lateral (select attempt, started_at, outcome, status, error, milliseconds, response) as made
+      ) as attempts
   ) as reply
 $$;

@@ -14,7 +14,7 @@ export const refusals = {
   barrier_open: [409, 'The barrier of this execution is still open; abort it first.'],
   barrier_closed: [409, 'The barrier is closed; this batch was not counted and will not be.'],
   callback_pending: [409, 'The callback of this execution is still due or being delivered.'],
-  stale_token: [409, 'Another grant is newer than this token, or the batch is recorded.'],
+  stale_token: [409, 'Another grant is newer than this token, or what it was for is over.'],
   stale_generation: [409, 'The execution was replaced; this call belongs to an older run of it.'],
   batches_forgotten: [
     410,

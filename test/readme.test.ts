@@ -129,7 +129,7 @@ async function here({ app }: Service, script: string): Promise<string> {
 function steady(reply: unknown): unknown {
   const text = JSON.stringify(reply)
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'moment')
-    .replaceAll(/"(\d+\.\d+)\.[\w-]{22}"/g, '"$1.random"')
+    .replaceAll(/"(\d+\.\d+)\.[\w-]{22,32}"/g, '"$1.random"')
     .replaceAll(/cb_[\w-]{22}/g, 'cb_random')
     .replaceAll(/invoices-\d+/g, 'invoices')
     .replaceAll(/"retry_after_seconds":(?:59|60)/g, '"retry_after_seconds":60')

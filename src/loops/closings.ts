@@ -4,7 +4,7 @@ import { coalesce, type Run } from '../database/coalesce.ts'
 import { listen } from '../database/listen.ts'
 import { ask, type Database, statement } from '../database/statement.ts'
 import { loop } from './loop.ts'
-import { type Waiter, Waiters } from './waiters.ts'
+import { Waiter } from './waiter.ts'
 
 const closingsSql = statement('closings.sql', import.meta.url)
 const announceSql = statement('announce.sql', import.meta.url)
@@ -14,11 +14,23 @@ export interface Execution {
   execution_id: string
 }
 
+/** Of an execution something happened: its barrier closed or was replaced, or its callback is due, in this queue. */
+export interface Hint extends Execution {
+  queue?: string
+}
+
 /** A barrier that closed. */
 export interface Closing extends Execution {
   generation: number
   state: string
   callback_id?: string | undefined
+}
+
+/** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
+export interface EndWaiter {
+  /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `Date.now()`) or when the service drains. */
+  stirred: (generation: number, deadline: number) => Promise<boolean>
+  leave: () => void
 }
 
 /**
@@ -29,11 +41,10 @@ export class Closings {
   readonly #database: Database
   readonly #connection: pg.ClientConfig
   readonly #log: FastifyBaseLogger
-  readonly #announce: Run<{ outcome: string }>
-  readonly #onHint: (() => void)[] = []
+  readonly #announce: Run<{ outcome: string; queue?: string }>
+  readonly #waiting = new Map<string, Set<{ generation: number; waiter: Waiter }>>()
   readonly #drained = new AbortController()
-  /** By execution, for the end of a generation. */
-  readonly #waiters = new Waiters<number>(this.#drained.signal)
+  readonly #onHint: ((hint: Hint) => void)[] = []
   #loops: Promise<unknown> = Promise.resolve()
 
   constructor(database: Database, connection: pg.ClientConfig, log: FastifyBaseLogger) {
@@ -63,34 +74,50 @@ export class Closings {
     this.announce({ namespace, execution_id })
   }
 
-  /** Calls `hint` whenever a barrier closed or was replaced, here or in another replica: something may be due. */
-  onHint(hint: () => void): void {
-    this.#onHint.push(hint)
+  /** Calls `hear` with every hint, of this replica and the others; this one's may come twice. */
+  onHint(hear: (hint: Hint) => void): void {
+    this.#onHint.push(hear)
   }
 
-  /** Tells this replica and the others that an execution's barrier closed or was replaced. */
+  /** Tells this replica and the others that an execution's barrier closed or was replaced, or its callback is due again. */
   announce(execution: Execution): void {
     this.#wake(keyOf(execution))
     const { namespace, execution_id } = execution
     // Others find out by their query a second later if this is lost.
-    this.#announce([{ namespace, execution_id }]).catch((error: unknown) =>
-      this.#log.warn({ err: error }, 'An end could not be announced to the other replicas.'),
+    this.#announce([{ namespace, execution_id }]).then(
+      ([{ queue }]) =>
+        this.#hint({ namespace, execution_id, ...(queue !== undefined && { queue }) }),
+      (error: unknown) =>
+        this.#log.warn({ err: error }, 'An end could not be announced to the other replicas.'),
     )
   }
 
-  expect(execution: Execution): Waiter<number> {
-    return this.#waiters.expect(keyOf(execution))
+  expect(execution: Execution): EndWaiter {
+    const key = keyOf(execution)
+    const waiter = new Waiter(this.#drained.signal)
+    const entry = { generation: 0, waiter }
+    const waiters = this.#waiting.get(key) ?? new Set()
+    this.#waiting.set(key, waiters.add(entry))
+    return {
+      stirred: (generation, deadline) => {
+        entry.generation = generation
+        return waiter.stirred(deadline)
+      },
+      leave: () => {
+        waiters.delete(entry)
+        if (waiters.size === 0) this.#waiting.delete(key)
+        waiter.wake()
+      },
+    }
   }
 
   /** One query for all that is waited for; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
-    const distinct = new Map(
-      [...this.#waiters.subjects()].map(([key, generation]) => [
-        `${key} ${generation}`,
-        { ...executionOf(key), generation },
-      ]),
+    const asks = [...this.#waiting].flatMap(([key, waiters]) =>
+      [...new Set([...waiters].map(({ generation }) => generation))]
+        .filter(generation => generation > 0)
+        .map(generation => ({ ...executionOf(key), generation })),
     )
-    const asks = [...distinct.values()]
     if (asks.length === 0) return 0
     try {
       const ended = await ask<Execution>(this.#database, closingsSql, asks)
@@ -102,12 +129,17 @@ export class Closings {
   }
 
   #hear(payload: string): void {
-    this.#wake(keyOf(JSON.parse(payload) as Execution))
+    const hint = JSON.parse(payload) as Hint
+    this.#wake(keyOf(hint))
+    this.#hint(hint)
+  }
+
+  #hint(hint: Hint): void {
+    for (const hear of this.#onHint) hear(hint)
   }
 
   #wake(key: string): void {
-    this.#waiters.wake(key)
-    for (const hint of this.#onHint) hint()
+    for (const { waiter } of this.#waiting.get(key) ?? []) waiter.wake()
   }
 }
 

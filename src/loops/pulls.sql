@@ -1,26 +1,28 @@
--- Which of the queues that somebody waits for have callbacks that are due, and how many. One query for all waiters of a
--- process.
+-- In which of the queues that somebody waits at callbacks are due, and how many, as far as there are callers to take them.
+-- One query for all waiters of a process.
 --
--- $1  [{ namespace, queue, waiters }]
--- ->  namespace, queue, due: at most as many as there are waiters
+-- $1  [{ namespace, queue, waiting }]
+-- ->  namespace, queue, due, of those queues in which there are any
 
-select ask.namespace, ask.queue, count(*)::integer as due
-from json_to_recordset($1) as ask (namespace text, queue text, waiters integer)
+select ask.namespace, ask.queue, found.due
+from json_to_recordset($1) as ask (namespace text, queue text, waiting integer)
 cross join lateral (
-  select
-  from generate_series(10, 1, -1) as priority
-  cross join lateral (
+  select count(*)::integer as due
+  from (
     select
-    from barriers
-    where barriers.namespace || '' = ask.namespace
-      and callback_queue = ask.queue
-      and callback_queue is not null
-      and callback_priority = priority
-      and callback_state in ('due', 'delivering')
-      and callback_due_at <= now()
-    order by callback_due_at
-    limit ask.waiters
-  ) as waiting
-  limit ask.waiters
+    from generate_series(10, 1, -1) as priority
+    cross join lateral (
+      select
+      from barriers
+      where barriers.namespace || '' = ask.namespace
+        and barriers.callback_queue = ask.queue
+        and barriers.callback_priority = priority
+        and barriers.callback_state in ('due', 'delivering')
+        -- Not clock_timestamp(), which cannot be an index condition.
+        and barriers.callback_due_at <= now()
+      limit ask.waiting
+    ) as due
+    limit ask.waiting
+  ) as due
 ) as found
-group by ask.namespace, ask.queue
+where found.due > 0

@@ -1,34 +1,47 @@
-import type { FastifyInstance } from 'fastify'
-import { ask, statement } from '../database/statement.ts'
-import { Bell, loop } from './loop.ts'
-import { type Waiter, Waiters } from './waiters.ts'
+import type { FastifyBaseLogger } from 'fastify'
+import { ask, type Database, statement } from '../database/statement.ts'
+import type { Closings } from './closings.ts'
+import { loop } from './loop.ts'
+import { Waiter } from './waiter.ts'
 
 const sql = statement('pulls.sql', import.meta.url)
 
-interface Queue {
+export interface Queue {
   namespace: string
   queue: string
 }
 
+/** A caller who waits for a callback; registered before the first look, so that none is missed. */
+export interface Puller {
+  /** Whether a callback may be due, and it is his turn to look; false at the deadline, once he left, or when the service drains. */
+  stirred: (deadline: number) => Promise<boolean>
+  /** He has what he came for, or is gone: nothing is to be leased for him any more. */
+  leave: () => void
+}
+
 /**
- * Callers who wait for a callback of a queue. Whatever may have made one due rings; then, and once a second, one query for all
- * of them tells which queues have something, and as many are woken as there is something for.
+ * Who waits at the queues of callbacks. When one is due a single waiter is woken, the longest there, in each replica: so that a
+ * thousand do not look for the same one. Told by the hints of closings, and by one query a second for what they missed, and
+ * for what becomes due by time.
  */
 export class Pulls {
-  readonly #app: FastifyInstance
-  readonly #bell = new Bell()
+  readonly #database: Database
+  readonly #log: FastifyBaseLogger
+  readonly #waiting = new Map<string, Set<Waiter>>()
   readonly #drained = new AbortController()
-  readonly #waiters = new Waiters<Queue>(this.#drained.signal)
   #loop: Promise<void> = Promise.resolve()
 
-  constructor(app: FastifyInstance) {
-    this.#app = app
-    app.closings.onHint(() => this.#bell.ring())
+  constructor(database: Database, closings: Closings, log: FastifyBaseLogger) {
+    this.#database = database
+    this.#log = log
+    closings.onHint(({ namespace, queue }) => {
+      if (queue !== undefined) this.wake({ namespace, queue }, 1)
+    })
   }
 
   start(): void {
     const { signal } = this.#drained
-    this.#loop = loop(() => this.lookOnce(), { restMs: 1000, signal, bell: this.#bell })
+    this.#loop = loop(() => this.lookOnce(), { restMs: 1000, signal })
   }
 
   /** Answers every waiter early and ends the loop. */
@@ -37,23 +50,41 @@ export class Pulls {
     await this.#loop
   }
 
-  expect(queue: Queue): Waiter<Queue> {
-    return this.#waiters.expect(keyOf(queue))
+  expect(queue: Queue): Puller {
+    const key = keyOf(queue)
+    const waiter = new Waiter(this.#drained.signal)
+    const waiters = this.#waiting.get(key) ?? new Set()
+    this.#waiting.set(key, waiters.add(waiter))
+    return {
+      stirred: async deadline => {
+        const stirred = waiters.has(waiter) && (await waiter.stirred(deadline))
+        return stirred && waiters.has(waiter)
+      },
+      leave: () => {
+        if (!waiters.delete(waiter)) return
+        if (waiters.size === 0 && this.#waiting.get(key) === waiters) this.#waiting.delete(key)
+        // Woken while he looked, or as he left: the next one looks in his place.
+        if (waiter.isWoken) this.wake(queue, 1)
+        else waiter.wake()
+      },
+    }
   }
 
-  /** Returns 0, so that the loop rests. */
+  /** Wakes the `count` that wait longest. */
+  wake(queue: Queue, count: number): void {
+    const asleep = [...(this.#waiting.get(keyOf(queue)) ?? [])].filter(({ isWoken }) => !isWoken)
+    for (const waiter of asleep.slice(0, count)) waiter.wake()
+  }
+
+  /** One query for all queues that are waited at; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
-    const asks = new Map<string, Queue & { waiters: number }>()
-    for (const [key, { namespace, queue }] of this.#waiters.subjects()) {
-      const { waiters = 0 } = asks.get(key) ?? {}
-      asks.set(key, { namespace, queue, waiters: waiters + 1 })
-    }
-    if (asks.size === 0) return 0
+    const asks = [...this.#waiting].map(([key, { size }]) => ({ ...queueOf(key), waiting: size }))
+    if (asks.length === 0) return 0
     try {
-      const found = await ask<Queue & { due: number }>(this.#app.database, sql, [...asks.values()])
-      for (const { due, ...queue } of found) this.#waiters.wake(keyOf(queue), due)
+      const found = await ask<Queue & { due: number }>(this.#database, sql, asks)
+      for (const { due, ...queue } of found) this.wake(queue, due)
     } catch (error) {
-      this.#app.log.warn({ err: error }, 'The queues that are waited for could not be read.')
+      this.#log.warn({ err: error }, 'The queues that are waited at could not be read.')
     }
     return 0
   }
@@ -61,4 +92,9 @@ export class Pulls {
 
 function keyOf({ namespace, queue }: Queue): string {
   return JSON.stringify([namespace, queue])
+}
+
+function queueOf(key: string): Queue {
+  const [namespace, queue] = JSON.parse(key) as [string, string]
+  return { namespace, queue }
 }

@@ -1,6 +1,5 @@
 import plugin from 'fastify-plugin'
 import type { Config } from '../config.ts'
-import { Pulls } from '../loops/pulls.ts'
 import { Refusal } from '../refusals.ts'
 import { Guard, isLoopback } from '../webhook/guard.ts'
 
@@ -12,7 +11,6 @@ declare module 'fastify' {
     message: { inline_bytes: number; public_url: string }
     /** Throws 422 for a URL that no attempt could call. */
     mustBeCallable: (url: string) => void
-    pulls: Pulls
   }
 }
 
@@ -25,10 +23,7 @@ export const callbacks = plugin<{ config: Config }>(
     })
     const isSigned = config.ROLLCALL_WEBHOOK_SECRET.length > 0
 
-    const pulls = new Pulls(app)
-
     app.decorate('guard', guard)
-    app.decorate('pulls', pulls)
     app.decorate('message', {
       inline_bytes: config.ROLLCALL_INLINE_RESULTS_BYTES,
       public_url: config.ROLLCALL_PUBLIC_URL ?? '',
@@ -39,8 +34,6 @@ export const callbacks = plugin<{ config: Config }>(
         : 'Callbacks to URLs are signed, and ROLLCALL_WEBHOOK_SECRET is not set: set it, or name a queue.'
       if (detail !== undefined) throw new Refusal('callback_url_refused', { detail })
     })
-    app.addHook('onReady', async () => pulls.start())
-    app.addHook('preClose', () => pulls.drain())
   },
-  { name: 'callbacks', dependencies: ['database'] },
+  { name: 'callbacks' },
 )

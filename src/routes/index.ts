@@ -10,11 +10,11 @@ import { getBatch } from './batches/get.ts'
 import { heartbeat } from './batches/heartbeat.ts'
 import { listBatches } from './batches/list.ts'
 import { release } from './batches/release.ts'
-import { ack } from './callbacks/ack.ts'
+import { ackCallback } from './callbacks/ack.ts'
 import { claimCallbacks } from './callbacks/claim.ts'
 import { getCallback } from './callbacks/get.ts'
-import { redeliver } from './callbacks/redeliver.ts'
-import { retry } from './callbacks/retry.ts'
+import { redeliverCallback } from './callbacks/redeliver.ts'
+import { retryCallback } from './callbacks/retry.ts'
 import type { Routes } from './execution.ts'
 import { health } from './health.ts'
 
@@ -40,9 +40,9 @@ export const routes: Routes = async app => {
     await api.register(listExecutions)
 
     await api.register(claimCallbacks)
-    await api.register(ack)
-    await api.register(retry)
+    await api.register(ackCallback)
+    await api.register(retryCallback)
     await api.register(getCallback)
-    await api.register(redeliver)
+    await api.register(redeliverCallback)
   })
 }

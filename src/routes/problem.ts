@@ -38,7 +38,7 @@ const FieldErrors = z
   )
   .describe('Each member that breaks a rule.')
 
-/** The truth that a worker needs to go on, as far as the refusal knows it. */
+/** The truth that a worker or receiver needs to go on, as far as the refusal knows it. */
 const truth = z
   .object({
     batch_index: Int32,

@@ -22,9 +22,19 @@ await database.query(`
 await database.query(`
   insert into barriers (
     execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at,
-    callback, callback_events, callback_state, callback_id
+    callback, callback_events, callback_state, callback_id, callback_due_at
   )
-  values ('told', 1, 1, 'completed', now(), 'c', 'f', 'n', now(), '{}', '{completed}', 'due', 'cb_1')`)
+  values ('told', 1, 1, 'completed', now(), 'c', 'f', 'n', now(), '{}', '{completed}', 'due', 'cb_1', now())`)
+await database.query(`
+  insert into barriers (
+    execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at,
+    callback, callback_events, callback_state, callback_id, callback_settled_at, callback_token, callback_attempt,
+    callback_attempts_before, callback_leased_at, callback_message
+  )
+  values (
+    'delivered', 1, 1, 'completed', now(), 'c', 'f', 'n', now(),
+    '{}', '{completed}', 'delivered', 'cb_3', now(), '1.2.x', 2, 1, now(), '{}'
+  )`)
 await database.query(`
   insert into batches (execution_id, generation, batch_index, state, attempt, token)
   values ('held', 1, 0, 'claimed', 2, '1.2.x')`)
@@ -42,6 +52,18 @@ const change = (execution: string, columns: string) =>
   `update ${['held', 'done'].includes(execution) ? 'batches' : 'barriers'}
    set ${columns} where execution_id = '${execution}'`
 const close = `closed_at = now(), closing_nonce = 'c'`
+const due = 'callback_due_at = now()'
+const leased = (members: Record<string, string>) =>
+  Object.entries({
+    callback_state: `'delivering'`,
+    callback_attempt: '1',
+    callback_token: `'1.1.x'`,
+    callback_leased_at: 'now()',
+    callback_message: `'{}'`,
+    ...members,
+  })
+    .map(([column, value]) => `${column} = ${value}`)
+    .join(', ')
 
 /** Writes that go round the service, by the name of the rule that each breaks. */
 const wrong: Record<string, string[]> = {
@@ -91,24 +113,65 @@ const wrong: Record<string, string[]> = {
     change('open', `callback = '{}', callback_events = '{opened}'`),
     change('wanted', `callback_events = '{}'`),
   ],
-  barriers_callback_state_is_known: [change('told', `callback_state = 'lost'`)],
+  barriers_callback_state_is_known: [
+    change('told', `callback_state = 'lost', callback_due_at = null, callback_message = '{}'`),
+  ],
   barriers_callback_iff_closed_by_its_event: [
-    change('wanted', `callback_state = 'due', callback_id = 'cb_2'`),
+    change('wanted', `callback_state = 'due', callback_id = 'cb_2', callback_due_at = now()`),
     change('wanted', `state = 'completed', succeeded = 1, ${close}`),
     change(
       'wanted',
-      `state = 'aborted', reason = 'r', callback_state = 'due', callback_id = 'cb_2', ${close}`,
+      `state = 'aborted', reason = 'r', callback_state = 'due', callback_id = 'cb_2', callback_due_at = now(), ${close}`,
     ),
   ],
   barriers_callback_id_iff_callback: [
     change('open', `callback_id = 'cb_2'`),
-    change('told', `callback_state = 'none'`),
+    change('told', 'callback_id = null'),
+  ],
+  barriers_callback_due_at_until_it_is_over: [
+    change('told', 'callback_due_at = null'),
+    change('delivered', 'callback_due_at = now()'),
+    change('open', 'callback_due_at = now()'),
+  ],
+  barriers_callback_settled_at_once_it_is_over: [
+    change('told', 'callback_settled_at = now()'),
+    change('delivered', 'callback_settled_at = null'),
+    change('open', 'callback_settled_at = now()'),
+  ],
+  barriers_callback_leased_with_a_token: [
+    change('told', leased({ callback_token: 'null' })),
+    change('told', leased({ callback_leased_at: 'null' })),
+  ],
+  barriers_callback_token_names_its_lease: [
+    change('told', leased({ callback_token: "'1.2.x'" })),
+    change('told', leased({ callback_token: "'2.1.x'" })),
+    change('told', leased({ callback_token: "'x'" })),
+  ],
+  barriers_callback_attempts_before_are_among_all: [
+    change('told', 'callback_attempts_before = 1'),
+    change('told', 'callback_attempts_before = -1'),
+  ],
+  barriers_callback_message_built_before_it_is_sent: [
+    change('told', leased({ callback_message: 'null' })),
+    change('delivered', 'callback_message = null'),
+  ],
+  barriers_callback_message_only_of_a_callback: [
+    change('open', `callback_message = '{}'`),
+    change('wanted', `callback_message = '{}'`),
+  ],
+  barriers_oldest_generation_is_not_newer: [
+    change('open', 'oldest_generation = 2'),
+    change('open', 'oldest_generation = 0'),
+  ],
+  barriers_batches_kept_while_needed: [
+    change('open', 'batches_kept = false'),
+    change('told', 'batches_kept = false'),
   ],
   barriers_past_keys_are_bounded: [change('open', `past_keys = array_fill('k'::text, array[33])`)],
   barriers_callback_id: [
     change(
       'wanted',
-      `state = 'completed', succeeded = 1, callback_state = 'due', callback_id = 'cb_1', ${close}`,
+      `state = 'completed', succeeded = 1, callback_state = 'due', callback_id = 'cb_1', callback_due_at = now(), ${close}`,
     ),
   ],
   barriers_generation_never_falls: [change('counted', 'generation = 1')],
@@ -126,6 +189,22 @@ const wrong: Record<string, string[]> = {
     change('told', `callback_id = 'cb_2'`),
     change('told', `callback_state = 'none', callback_id = null`),
     change('told', `callback = '{"queue":"other"}'`),
+  ],
+  barriers_callback_over_until_redelivered: [
+    change('delivered', `callback_state = 'dead'`),
+    change('delivered', `callback_state = 'delivering', callback_settled_at = null, ${due}`),
+    change('delivered', `callback_state = 'none', callback_settled_at = null`),
+  ],
+  barriers_callback_message_never_changes: [
+    change('delivered', `callback_message = '{ }'`),
+    change('delivered', `callback_message = null`),
+    change(
+      'delivered',
+      `callback_state = 'due', callback_settled_at = null, callback_message = null, ${due}`,
+    ),
+  ],
+  barriers_callback_attempts_never_fall: [
+    change('delivered', `callback_attempt = 1, callback_token = '1.1.x'`),
   ],
   barriers_counts_never_fall: [
     change('counted', 'succeeded = 0'),

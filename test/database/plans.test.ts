@@ -97,3 +97,59 @@ t.test('a plan that was made on empty tables looks every row up by its key', asy
     }
   }
 })
+
+t.test('a pull reads what is due in its queue, however much is settled or elsewhere', async t => {
+  const { url } = await freshDatabase(t)
+  const pool = new Pool(poolOptions(readConfig({}), { connectionString: url }))
+  t.teardown(() => pool.end())
+  const client = await pool.connect()
+  t.teardown(() => client.release())
+  const barriers = (queue: string, state: string, count: number) =>
+    client.query(
+      `insert into barriers (
+        execution_id, total, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at, callback,
+        callback_events, callback_state, callback_id, callback_due_at, callback_settled_at, callback_message
+      )
+      select $1 || $2 || number, 0, 'completed', now(), 'c', 'f', 'n', now(),
+        json_build_object('queue', $1::text, 'priority', 1 + number % 10), '{completed}', $2, $1 || $2 || number,
+        case when $2 = 'due' then now() - make_interval(secs => number) end,
+        case when $2 = 'delivered' then now() end, case when $2 = 'delivered' then '{}'::json end
+      from generate_series(1, $3::integer) as number`,
+      [queue, state, count],
+    )
+  const text = readFileSync(new URL('routes/callbacks/claim.sql', source), 'utf8')
+  await client.query(`prepare subject as ${text}`)
+  const asked = {
+    ...{ namespace: '', queue: 'asked', most: 3, lease_seconds: 60 },
+    ...{ inline_bytes: 0, public_url: '', reply_bytes: 8_388_608 },
+  }
+  const poll = async () => {
+    await client.query('begin')
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+      `explain (analyze, buffers, costs off, timing off, summary off)
+      execute subject('${JSON.stringify([asked])}')`,
+    )
+    await client.query('rollback')
+    return rows.map(row => row['QUERY PLAN'])
+  }
+  const pages = (plan: string[]) =>
+    Number(/shared hit=(\d+)/.exec(plan.find(line => line.includes('Buffers')) ?? '')?.[1])
+
+  await barriers('asked', 'due', 40)
+  await client.query('vacuum analyze barriers')
+  const alone = await poll()
+  await barriers('asked', 'delivered', 20_000)
+  await barriers('other', 'due', 5_000)
+  await client.query('vacuum analyze barriers')
+  const among = await poll()
+  t.comment(among.join('\n'))
+
+  const scans = among.filter(line => / on barriers\b/.test(line) && line.includes('Scan'))
+  t.ok(scans.every(line => /using barriers_(key|callbacks_to_pull) on/.test(line)))
+  // The three taken, and one priority: nothing was read that is not due here, and nothing of it sorted.
+  const scan = among.findIndex(line => line.includes('using barriers_callbacks_to_pull'))
+  t.match(among[scan], /rows=3(\.00)? loops=1\)/)
+  const above = among.slice(0, scan).findLastIndex(line => line.includes('CTE held'))
+  t.notMatch(among.slice(above, scan).join('\n'), 'Sort')
+  t.ok(pages(among) <= pages(alone) + 30, `${pages(alone)} pages alone, ${pages(among)} among all`)
+})

@@ -71,6 +71,7 @@ const enqueued = {
 }
 
 const callback_id = 'cb_m3Yt8Lr2Q5e0pZ1oXvN4aA'
+const callbackToken = '1.1.5f0c2b7d9e1a4c3f8b6d0a2e4c6f8b1d'
 
 const callback = {
   execution_id: 'invoices-2026-11',
@@ -79,10 +80,10 @@ const callback = {
   state: 'due',
   due_at: '2026-11-23T09:32:10.000007Z',
   lease_expires_at: null,
-  settled_at: null,
   attempt: 0,
+  settled_at: null,
   callback: {
-    url: 'https://billing.example/hooks/rollcall',
+    queue: 'mail',
     events: ['aborted', 'completed'],
     task_name: 'send_invoices',
     kwargs: { month: '2026-11' },
@@ -91,26 +92,14 @@ const callback = {
   attempts: [],
 }
 
-const attempt = {
+const attempted = {
   attempt: 1,
-  started_at: '2026-11-23T09:32:10.000007Z',
-  outcome: 'delivered',
+  started_at: '2026-11-23T09:32:12.000042Z',
+  outcome: 'failed',
   status: null,
   error: null,
-  milliseconds: 812,
+  milliseconds: null,
   response: null,
-}
-
-const pulled = { queue: 'mail', events: ['completed'], priority: 5 }
-
-const delivered = {
-  ...callback,
-  callback: pulled,
-  state: 'delivered',
-  due_at: null,
-  settled_at: '2026-11-23T09:32:10.812007Z',
-  attempt: 1,
-  attempts: [attempt],
 }
 
 /** One run of three invoices, told in requests and replies; by operation. A test checks each against its schema. */
@@ -303,7 +292,10 @@ export const examples: Record<string, Examples> = {
   },
 
   claimCallbacks: {
-    request: { next: { queue: 'mail', lease_seconds: 60, wait_seconds: 20 } },
+    request: {
+      one: { queue: 'mail' },
+      ten_or_wait: { queue: 'mail', limit: 10, lease_seconds: 120, wait_seconds: 50 },
+    },
     replies: {
       200: {
         one: {
@@ -312,9 +304,9 @@ export const examples: Record<string, Examples> = {
               execution_id: 'invoices-2026-11',
               generation: 1,
               callback_id,
-              token: '1.1.hW2nQz7Yt0c5u9vXr1BpLg',
+              token: callbackToken,
               attempt: 1,
-              lease_expires_at: '2026-11-23T09:33:10.000007Z',
+              lease_expires_at: '2026-11-23T09:33:12.000042Z',
               message: {
                 type: 'barrier.completed',
                 timestamp: '2026-11-23T09:32:10.000007Z',
@@ -323,57 +315,61 @@ export const examples: Record<string, Examples> = {
                   generation: 1,
                   state: 'completed',
                   reason: null,
-                  total: 1,
-                  succeeded: 1,
+                  total: 2,
+                  succeeded: 2,
                   failed: 0,
                   task_name: 'send_invoices',
                   kwargs: { month: '2026-11' },
                   headers: null,
-                  metadata: null,
-                  results: [{ batch_index: 0, status: 'succeeded', result: invoice }],
+                  metadata: { team: 'billing' },
+                  results: [
+                    { batch_index: 0, status: 'succeeded', result: invoice },
+                    { batch_index: 1, status: 'succeeded', result: { ...invoice, pages: 7 } },
+                  ],
                   results_url: '/executions/invoices-2026-11/batches?generation=1',
                 },
               },
             },
           ],
         },
-        none: { callbacks: [] },
+        none_was_due: { callbacks: [] },
       },
     },
   },
-  acknowledgeCallback: {
-    request: { taken: { token: '1.1.hW2nQz7Yt0c5u9vXr1BpLg' } },
-    replies: { 200: { delivered } },
+  ackCallback: {
+    request: { done: { token: callbackToken } },
+    replies: {
+      200: {
+        delivered: {
+          ...callback,
+          state: 'delivered',
+          due_at: null,
+          attempt: 1,
+          settled_at: '2026-11-23T09:32:13.400000Z',
+          attempts: [{ ...attempted, outcome: 'delivered', milliseconds: 1399 }],
+        },
+      },
+    },
   },
   retryCallback: {
     request: {
-      later: { token: '1.1.hW2nQz7Yt0c5u9vXr1BpLg', delay_seconds: 30, error: 'mail is down' },
+      at_once: { token: callbackToken },
+      in_a_minute: { token: callbackToken, delay_seconds: 60, error: 'The mail server is away.' },
     },
     replies: {
       200: {
-        due: {
+        due_in_a_minute: {
           ...callback,
-          callback: pulled,
-          due_at: '2026-11-23T09:33:00.000007Z',
+          due_at: '2026-11-23T09:33:13.400000Z',
           attempt: 1,
-          attempts: [{ ...attempt, outcome: 'failed', error: 'mail is down' }],
+          attempts: [{ ...attempted, error: 'The mail server is away.', milliseconds: 1399 }],
         },
       },
     },
   },
   getCallback: { replies: { 200: { due: callback } } },
   redeliverCallback: {
-    replies: {
-      200: {
-        due: {
-          ...callback,
-          attempt: 9,
-          attempts: [
-            { ...attempt, attempt: 9, outcome: 'failed', status: 503, response: 'Try later.' },
-          ],
-        },
-      },
-    },
+    replies: { 200: { due: { ...callback, attempt: 1, attempts: [attempted] } } },
   },
 }
 

@@ -1,29 +1,51 @@
 -- POST /executions/:execution_id/callback/ack
 --
--- The callback was taken, for good. The token decides, not the clock: a lease that ended, but whose callback nobody leased
--- since, is acknowledged too. So is one that the same token gave back.
+-- Ends a pulled callback: it is delivered. Only the token of the newest lease does that, also when the lease is over or given
+-- back by retry, as long as nobody was leased the callback since. The same token again answers the same.
 --
--- $1  [{ namespace, execution_id, token }]
--- ->  outcome: acknowledged | execution_not_found | callback_not_found | stale_generation | stale_token, generation,
+-- $1  [{ namespace, execution_id, token }], one object
+-- ->  outcome: delivered | execution_not_found | stale_generation | callback_not_found | stale_token, generation, attempt,
 --     callback_state, reply
 
 with ask as materialized (
-  select *
+  select
+    namespace,
+    execution_id,
+    token,
+    case when token ~ '^\d{1,9}\.' then split_part(token, '.', 1)::integer end as generation_shown
   from json_to_recordset($1) as ask (namespace text, execution_id text, token text)
 ),
 
+-- A lock returns the newest version.
 barrier as materialized (
   select barrier.*
   from ask
   cross join lateral (
-    select *
+    select *, callback_reply(barriers) as reply
     from barriers
     where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
     for no key update
   ) as barrier
 ),
 
-acknowledged as (
+-- The tokens of callbacks that are posted are the service's own.
+judged as materialized (
+  select
+    ask.namespace,
+    ask.execution_id,
+    case
+      when barrier.generation is null then 'execution_not_found'
+      when ask.generation_shown < barrier.generation then 'stale_generation'
+      when barrier.callback_state = 'none' then 'callback_not_found'
+      when barrier.callback_queue is null or ask.token is distinct from barrier.callback_token then 'stale_token'
+      when barrier.callback_state = 'dead' then 'stale_token'
+      else 'delivered'
+    end as outcome
+  from ask
+  left join barrier using (namespace, execution_id)
+),
+
+delivered as (
   update barriers
   set
     callback_state = 'delivered',
@@ -31,40 +53,35 @@ acknowledged as (
     callback_settled_at = clock_timestamp(),
     callback_attempts = jsonb_path_query_array(
       barriers.callback_attempts || jsonb_build_object(
-        'attempt', barriers.callback_attempt, 'started_at', rfc3339(barriers.callback_leased_at), 'outcome', 'delivered',
-        'status', null, 'error', null,
-        'milliseconds', (extract(epoch from clock_timestamp() - barriers.callback_leased_at) * 1000)::integer,
+        'attempt', barriers.callback_attempt,
+        'started_at', rfc3339(barriers.callback_leased_at),
+        'outcome', 'delivered',
+        'status', null,
+        'error', null,
+        'milliseconds', floor(1000 * extract(epoch from clock_timestamp() - barriers.callback_leased_at)),
         'response', null
       ),
       '$[last - 19 to last]'
     )
-  from ask
-  join barrier using (namespace, execution_id)
-  where barriers.namespace = ask.namespace
-    and barriers.execution_id = ask.execution_id
-    and barrier.callback_queue is not null
-    and barrier.callback_token = ask.token
-    and barrier.callback_state in ('due', 'delivering')
-  returning barriers.*
+  from judged
+  where barriers.namespace = judged.namespace
+    and barriers.execution_id = judged.execution_id
+    and judged.outcome = 'delivered'
+    and barriers.callback_state in ('due', 'delivering')
+  returning barriers.*, callback_reply(barriers) as reply
 ),
 
 newest as (
-  select * from acknowledged
+  select * from delivered
   union all
-  select * from barrier where not exists (select from acknowledged)
+  select * from barrier where not exists (select from delivered)
 )
 
 select
-  case
-    when newest.generation is null then 'execution_not_found'
-    when ask.token ~ '^\d{1,9}\.' and split_part(ask.token, '.', 1)::integer < newest.generation then 'stale_generation'
-    when newest.callback_state = 'none' then 'callback_not_found'
-    when newest.callback_queue is not null and newest.callback_token = ask.token and newest.callback_state = 'delivered'
-      then 'acknowledged'
-    else 'stale_token'
-  end as outcome,
+  judged.outcome,
   newest.generation,
-  newest.callback_state,
-  callback_shown(newest) as reply
-from ask
+  newest.callback_attempt as attempt,
+  case when newest.callback is not null then newest.callback_state end as callback_state,
+  newest.reply
+from judged
 left join newest using (namespace, execution_id)

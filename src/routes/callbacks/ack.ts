@@ -1,46 +1,40 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
-import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { BatchesParams } from '../batches/batch.ts'
 import type { Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import { Callback, CallbackToken } from './callback.ts'
+import {
+  Callback,
+  type CallbackAnswer,
+  CallbackParams,
+  CallbackToken,
+  replyOf,
+} from './callback.ts'
 
 const schema = {
-  summary: 'Acknowledge a callback',
-  operationId: 'acknowledgeCallback',
+  summary: 'End a pulled callback: it is delivered',
+  operationId: 'ackCallback',
   tags: ['callbacks'],
-  params: BatchesParams,
+  params: CallbackParams,
   body: z.strictObject({ token: CallbackToken }),
   response: {
     200: repliedWith('It is delivered, by this call or before.', Callback),
     ...refusedWith(
       'execution_not_found',
       'callback_not_found',
-      'stale_generation',
       'stale_token',
+      'stale_generation',
       ...bodyRefusals,
     ),
   },
 }
 
-interface Answer {
-  outcome: 'acknowledged' | RefusalCode
-  generation?: number
-  callback_state?: string
-  reply: RawJson
-}
-
 const sql = statement('ack.sql', import.meta.url)
 
-export const ack: Routes = async app => {
+export const ackCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/ack', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body }
-    const { outcome, reply, ...truth } = await app.ask<Answer>(sql, ask, { waits: true })
-    if (outcome !== 'acknowledged') throw new Refusal(outcome, truth)
-    return reply
+    return replyOf(await app.ask<CallbackAnswer>(sql, ask, { waits: true }))
   })
 }

@@ -1,6 +1,9 @@
 import { z } from 'zod'
-import { Status, Token } from '../batches/batch.ts'
-import { CallersJson, Int32, Moment } from '../execution.ts'
+import type { RawJson } from '../../json.ts'
+import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { CallersJson, ExecutionId, Int32, Moment } from '../execution.ts'
+
+export const CallbackParams = z.strictObject({ execution_id: ExecutionId })
 
 export const CallbackState = z.enum(['none', 'due', 'delivering', 'delivered', 'dead'])
 
@@ -19,6 +22,7 @@ const text = (most: number) =>
       'has to be without control characters',
     )
 
+/** A queue is there as soon as somebody names it. */
 export const Queue = text(255).refine(
   queue => Buffer.byteLength(queue) <= 255,
   'has to have 1 to 255 bytes',
@@ -64,7 +68,7 @@ export const CallbackWish = z
   })
 
 /** The wish as it was stored, with its defaults. */
-const KeptCallback = z
+export const KeptCallback = z
   .object({
     url: z.string().optional(),
     queue: z.string().optional(),
@@ -76,47 +80,64 @@ const KeptCallback = z
   })
   .describe('As the producer sent it, defaults filled in.')
 
-export const CallbackToken = Token.describe('The token of the lease.')
+export const CallbackAttempt = Int32.describe('How often the callback was leased.')
 
-export const Attempt = Int32.describe('How often it was leased.')
+export const CallbackToken = z
+  .string()
+  .min(1)
+  .max(128)
+  .refine(
+    token => token.isWellFormed() && !token.includes('\0'),
+    'has to be a token that a claim returned',
+  )
+  .describe('The token that POST /callbacks/claim returned.')
 
 export const Callback = z
   .object({
     execution_id: z.string(),
     generation: Int32,
-    callback_id: z.string().nullable().describe('The same on every attempt; null until it is due.'),
+    callback_id: z
+      .string()
+      .nullable()
+      .describe('The same on every attempt; null until it is due for the first time.'),
     state: CallbackState,
-    due_at: Moment.nullable().describe('Of one that is due: since when, or when it will be.'),
+    due_at: Moment.nullable().describe('Of a due one: since when, or when it will be.'),
     lease_expires_at: Moment.nullable().describe('Of one that is being delivered.'),
-    settled_at: Moment.nullable().describe('When it was delivered, or given up.'),
-    attempt: Attempt,
+    attempt: CallbackAttempt,
+    settled_at: Moment.nullable().describe('When it was delivered or given up.'),
     callback: KeptCallback,
     attempts: z
       .array(
         z.object({
-          attempt: Attempt,
+          attempt: CallbackAttempt,
           started_at: Moment,
-          outcome: z.enum(['delivered', 'failed', 'unknown']),
-          status: Int32.nullable().describe('The HTTP status, if there was one.'),
-          error: z.string().nullable().describe('The class of error, or what the puller said.'),
-          milliseconds: Int32.nullable(),
-          response: z.string().nullable().describe('The first 200 characters of the reply.'),
+          outcome: z
+            .enum(['delivered', 'failed', 'unknown'])
+            .describe('unknown: it ended without a word.'),
+          status: Int32.nullable().describe('The HTTP status of the receiver, if it was posted.'),
+          error: z.string().nullable().describe('Why it failed.'),
+          milliseconds: z
+            .int()
+            .min(0)
+            .nullable()
+            .meta({ format: 'int64', description: 'How long it took, from the lease on.' }),
+          response: z.string().nullable().describe('How the receiver answered, its first bytes.'),
         }),
       )
       .describe('The newest 20, oldest first.'),
   })
-  .meta({ id: 'Callback', description: 'How the end of a run reaches its receiver.' })
+  .meta({ id: 'Callback', description: 'The callback of the current generation.' })
 
-/** What a receiver is sent, and a puller gets. */
+/** What the receiver is told, whichever way; put together by callback_message() in Postgres. */
 export const Message = z
   .object({
     type: z.enum(['barrier.completed', 'barrier.aborted', 'barrier.expired']),
     timestamp: Moment.describe('When the barrier closed.'),
     data: z.object({
       execution_id: z.string(),
-      generation: Int32,
-      state: z.enum(['completed', 'aborted', 'expired']),
-      reason: z.string().nullable(),
+      generation: Int32.describe('Compare it: a message of a replaced run may still arrive.'),
+      state: CallbackEvent,
+      reason: z.string().nullable().describe('Why it ended early.'),
       total: Int32,
       succeeded: Int32,
       failed: Int32,
@@ -128,7 +149,7 @@ export const Message = z
         .array(
           z.object({
             batch_index: Int32,
-            status: Status,
+            status: z.enum(['succeeded', 'failed']),
             result: z.unknown().optional(),
             error: z.unknown().optional(),
           }),
@@ -138,11 +159,32 @@ export const Message = z
       missing: z
         .array(z.object({ batch_index: Int32, owner: z.string().nullable(), attempt: Int32 }))
         .optional()
-        .describe('Of an expired run: the first 1,000 batches that were not recorded.'),
-      results_url: z.string().describe('Where the results are, page by page.'),
+        .describe('Of an expired run: the first 1,000 batches that are not in.'),
+      results_url: z.string().describe('Where all results are read, page by page.'),
     }),
   })
-  .meta({ id: 'CallbackMessage', description: 'The end of a run, as it is told.' })
+  .meta({ id: 'Message', description: 'The same on every attempt, byte by byte.' })
+
+/** What the statements of ack, retry and redeliver return. */
+export interface CallbackAnswer {
+  outcome: 'delivered' | 'due' | RefusalCode
+  generation?: number
+  attempt?: number
+  callback_state?: string
+  reply: RawJson
+}
+
+/** The callback as it is now, or the refusal with its truth. */
+export function replyOf({ outcome, reply, ...truth }: CallbackAnswer): RawJson {
+  if (outcome === 'delivered' || outcome === 'due') return reply
+  if (outcome === 'stale_generation') throw new Refusal(outcome, { generation: truth.generation })
+  if (outcome === 'callback_not_found' && truth.callback_state !== undefined)
+    throw new Refusal(outcome, {
+      callback_state: truth.callback_state,
+      detail: 'The callback is not due: the barrier is open, or closed by another event.',
+    })
+  throw new Refusal(outcome, outcome === 'stale_token' ? truth : {})
+}
 
 function bytesOf(json: { text: string } | undefined): number {
   return json ? Buffer.byteLength(json.text) : 0

@@ -1,117 +1,139 @@
 -- POST /callbacks/claim
 --
--- Leases callbacks of a queue to whoever pulls: the highest priority first, then the longest due. Of any number of pullers
--- one gets each. A lease that has ended was an attempt of unknown outcome; the callback is leased again, with a new token.
+-- Leases callbacks of a queue: those that are due, and those whose lease is over, highest priority first, then longest due.
+-- The message is built from committed rows when it is first leased, and never again. A lease bears nothing by which a repeat
+-- could find it without reading all leases of the queue, so this is not sent again after a lost connection: what was leased
+-- then is due again when its lease ends.
 --
--- $1  [{ namespace, queue, most, lease_seconds, nonce, reply_bytes, inline_bytes, public_url }]
--- ->  one row per lease: execution_id, generation, callback_id, token, attempt, lease_expires_at, message
+-- The cost is that of ten look-ups in the index of what is not settled, and of what is taken.
+--
+-- $1  [{ namespace, queue, most, lease_seconds, inline_bytes, public_url, reply_bytes }], one object
+-- ->  callbacks, taken (how many), more (whether others may be due)
 
 with ask as materialized (
   select *
   from json_to_recordset($1) as ask (
-    namespace text, queue text, most integer, lease_seconds integer, nonce text, reply_bytes bigint,
-    inline_bytes bigint, public_url text
+    namespace text, queue text, most integer, lease_seconds integer, inline_bytes bigint, public_url text,
+    reply_bytes bigint
   )
   limit 1
 ),
 
--- One range of the index for each priority, read no further than the limit.
-candidate as materialized (
-  select waiting.*, row_number() over () as position
+-- A lateral join is a nested loop: it reads the priorities in this order, each by age, and stops at the limit. So nothing is
+-- sorted, and nothing is locked that is not among the first. A row that is locked is another caller's.
+held as materialized (
+  select due.*, row_number() over () as position
   from ask
-  cross join generate_series(10, 1, -1) as priority
   cross join lateral (
-    select namespace, execution_id, generation
-    from barriers
-    where barriers.namespace || '' = ask.namespace
-      and callback_queue = ask.queue
-      and callback_queue is not null
-      and callback_priority = priority
-      and callback_state in ('due', 'delivering')
-      and callback_due_at <= now()
-    order by callback_due_at
-    limit ask.most
-  ) as waiting
-  limit (select most from ask)
-),
-
--- Of this generation still: the batches of a newer one are not in the snapshot. In key order, as everywhere.
-due as materialized (
-  select candidate.position, barrier.*
-  from (select * from candidate order by namespace, execution_id) as candidate
-  cross join lateral (
-    select *
-    from barriers
-    where barriers.namespace = candidate.namespace
-      and barriers.execution_id = candidate.execution_id
-      and barriers.generation = candidate.generation
-      and barriers.callback_state in ('due', 'delivering')
-      and barriers.callback_due_at <= now()
-    for no key update skip locked
-  ) as barrier
-),
-
--- The first one always, and then as many as fit into the reply.
-fitting as (
-  select sized.namespace, sized.execution_id, sized.callback_state = 'delivering' as lease_ended, sized.position
-  from (
-    select
-      due.namespace,
-      due.execution_id,
-      due.callback_state,
-      due.position,
-      sum(size.bytes) over (order by due.position) as bytes_so_far,
-      row_number() over (order by due.position) as place
-    from due
-    cross join ask
+    select due.*
+    from generate_series(10, 1, -1) as priority
     cross join lateral (
-      select coalesce(
-        octet_length(due.callback_message::text)::bigint,
-        octet_length(due.callback::text) + coalesce(octet_length(due.metadata::text), 0)
-          + case
-            when due.result_bytes + 64 * (due.succeeded + due.failed)::bigint <= ask.inline_bytes
-              then due.result_bytes + 64 * (due.succeeded + due.failed)::bigint
+      select
+        barriers.namespace,
+        barriers.execution_id,
+        barriers.generation,
+        -- An upper bound of what the message takes, known without building it: 64 bytes around each result; 1,100 for a
+        -- missing batch with the longest owner; and 8 for each row that is read to find the missing, so that one reply
+        -- reads a million of them at most, which takes a second.
+        coalesce(
+          octet_length(barriers.callback_message::text),
+          case
+            when barriers.result_bytes + 64 * (barriers.succeeded + barriers.failed)::bigint <= ask.inline_bytes
+              then barriers.result_bytes + 64 * (barriers.succeeded + barriers.failed)::bigint
             else 0
           end
-      )
-    ) as size (bytes)
+            + case
+              when barriers.state = 'expired'
+                then 1100 * least(barriers.total - barriers.succeeded - barriers.failed, 1000)
+                  + 8 * (barriers.succeeded + barriers.failed)::bigint
+              else 0
+            end
+            + octet_length(barriers.callback::text)
+            + coalesce(octet_length(barriers.metadata::text), 0)
+            + 2 * coalesce(octet_length(barriers.reason), 0)
+            + octet_length(ask.public_url)
+        ) + 4096 as bytes
+      from barriers
+      where barriers.namespace || '' = ask.namespace
+        and barriers.callback_queue = ask.queue
+        and barriers.callback_priority = priority
+        and barriers.callback_state in ('due', 'delivering')
+        -- Not clock_timestamp(), which cannot be an index condition.
+        and barriers.callback_due_at <= now()
+      order by barriers.callback_due_at
+      limit ask.most
+      for no key update skip locked
+    ) as due
+    limit ask.most
+  ) as due
+),
+
+-- The lock returned the newest version. If it is of a later generation than the one in the snapshot, its batches are not in
+-- the snapshot either, and its message would be wrong for ever. The first is taken however large it is.
+taken as materialized (
+  select sized.*
+  from (
+    select held.*, sum(held.bytes) over (order by held.position) as bytes_until
+    from held
+    cross join lateral (
+      select barriers.generation
+      from barriers
+      where barriers.namespace = held.namespace and barriers.execution_id = held.execution_id
+      limit 1
+    ) as seen
+    where seen.generation = held.generation
   ) as sized
   cross join ask
-  where sized.place = 1 or sized.bytes_so_far <= ask.reply_bytes
+  where sized.bytes_until <= greatest(ask.reply_bytes, sized.bytes)
 ),
 
 leased as (
   update barriers
   set
     callback_state = 'delivering',
-    callback_due_at = clock_timestamp() + make_interval(secs => ask.lease_seconds),
+    callback_attempt = barriers.callback_attempt + 1,
+    callback_token = format(
+      '%s.%s.%s', barriers.generation, barriers.callback_attempt + 1, replace(gen_random_uuid()::text, '-', '')
+    ),
     callback_leased_at = clock_timestamp(),
-    callback_attempt = callback_attempt + 1,
-    callback_token = concat_ws('.', generation, callback_attempt + 1, ask.nonce),
-    callback_message = coalesce(callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)),
+    callback_due_at = clock_timestamp() + make_interval(secs => ask.lease_seconds),
     callback_attempts = case
-      when lease_ended then jsonb_path_query_array(
-        callback_attempts || jsonb_build_object(
-          'attempt', callback_attempt, 'started_at', rfc3339(callback_leased_at), 'outcome', 'unknown', 'status', null,
-          'error', 'lease_ended', 'milliseconds', null, 'response', null
+      when barriers.callback_state = 'due' then barriers.callback_attempts
+      else jsonb_path_query_array(
+        barriers.callback_attempts || jsonb_build_object(
+          'attempt', barriers.callback_attempt, 'started_at', rfc3339(barriers.callback_leased_at),
+          'outcome', 'unknown', 'status', null, 'error', 'lease_ended', 'milliseconds', null, 'response', null
         ),
         '$[last - 19 to last]'
       )
-      else callback_attempts
-    end
-  from fitting
+    end,
+    callback_message = coalesce(
+      barriers.callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)
+    )
+  from taken
   cross join ask
-  where barriers.namespace = fitting.namespace and barriers.execution_id = fitting.execution_id
-  returning barriers.*, fitting.position
+  where barriers.namespace = taken.namespace and barriers.execution_id = taken.execution_id
+  returning barriers.*, taken.position
 )
 
 select
-  execution_id,
-  generation,
-  callback_id,
-  callback_token as token,
-  callback_attempt as attempt,
-  rfc3339(callback_due_at) as lease_expires_at,
-  callback_message as message
-from leased
-order by position
+  (
+    select coalesce(
+      json_agg(
+        (
+          select to_json(reply)
+          from (
+            select leased.execution_id, leased.generation, leased.callback_id, leased.callback_token as token,
+              leased.callback_attempt as attempt, rfc3339(leased.callback_due_at) as lease_expires_at,
+              leased.callback_message as message
+          ) as reply
+        )
+        order by leased.position
+      ),
+      '[]'
+    )
+    from leased
+  ) as callbacks,
+  (select count(*) from taken) as taken,
+  (select count(*) from held) > (select count(*) from taken) or (select count(*) from held) = ask.most as more
+from ask

@@ -1,41 +1,42 @@
 import { z } from 'zod'
-import { execute, statement } from '../../database/statement.ts'
-import { type RawJson, stringify } from '../../json.ts'
-import { nonce } from '../batches/batch.ts'
+import { statement } from '../../database/statement.ts'
+import type { RawJson } from '../../json.ts'
 import { Int32, Moment, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import { Attempt, CallbackToken, Message, Queue } from './callback.ts'
+import { CallbackAttempt, CallbackToken, Message, Queue } from './callback.ts'
 
-/** The most that a reply carries, but for a single message that is larger. */
+/** The most of messages in one reply; the first is always in it. */
 const REPLY_BYTES = 8 * 1024 * 1024
 
 const schema = {
-  summary: 'Pull callbacks from a queue',
+  summary: 'Pull callbacks from a queue, or wait for one',
   operationId: 'claimCallbacks',
   tags: ['callbacks'],
   body: z.strictObject({
-    queue: Queue.describe('The queue that enqueue named.'),
+    queue: Queue.describe('As the callbacks name it.'),
     limit: z
       .int()
       .min(1)
       .max(100)
       .default(1)
-      .meta({ format: 'int32', description: 'The most callbacks; 8 MiB in all.' }),
-    lease_seconds: z.int().min(5).max(3600).default(60).meta({
-      format: 'int32',
-      description: 'How long each is yours; then it is due again.',
-    }),
+      .meta({ format: 'int32', description: 'The most to lease; a reply has to 8 MiB of them.' }),
+    lease_seconds: z
+      .int()
+      .min(5)
+      .max(3600)
+      .default(60)
+      .meta({ format: 'int32', description: 'When each is due again, unless acknowledged.' }),
     wait_seconds: z
       .int()
       .min(0)
       .max(50)
       .default(0)
-      .meta({ format: 'int32', description: 'How long to wait for the first one.' }),
+      .meta({ format: 'int32', description: 'How long to wait while none is due.' }),
   }),
   response: {
     200: repliedWith(
-      'What is leased now: the highest priority first, then the longest due.',
+      'Highest priority first, then longest due; none if none was due in time.',
       z.object({
         callbacks: z.array(
           z.object({
@@ -43,7 +44,7 @@ const schema = {
             generation: Int32,
             callback_id: z.string().describe('The same on every attempt.'),
             token: CallbackToken,
-            attempt: Attempt,
+            attempt: CallbackAttempt,
             lease_expires_at: Moment,
             message: Message,
           }),
@@ -54,9 +55,10 @@ const schema = {
   },
 }
 
-interface Leased {
-  execution_id: string
-  message: RawJson
+interface Answer {
+  callbacks: RawJson
+  taken: number
+  more: boolean
 }
 
 const sql = statement('claim.sql', import.meta.url)
@@ -65,22 +67,18 @@ export const claimCallbacks: Routes = async app => {
   app.post('/callbacks/claim', { schema }, async (request, reply) => {
     const { namespace, body } = request
     const { queue, limit: most, lease_seconds, wait_seconds } = body
-    const lease = () => {
-      const asked = { namespace, queue, most, lease_seconds, reply_bytes: REPLY_BYTES }
-      const values = [stringify([{ ...asked, ...app.message, nonce: nonce() }])]
-      // A lease whose reply was lost ends by itself, and so does one that a broken connection hid from us.
-      return execute<Leased>(app.database, sql, values, { once: true })
-    }
-
+    const ask = { namespace, queue, most, lease_seconds, ...app.message, reply_bytes: REPLY_BYTES }
+    const puller = app.pulls.expect({ namespace, queue })
+    reply.raw.once('close', puller.leave)
     const deadline = Date.now() + wait_seconds * 1000
-    const waiter = app.pulls.expect({ namespace, queue })
-    reply.raw.once('close', waiter.leave)
-    let callbacks = await lease()
-    while (callbacks.length === 0 && wait_seconds > 0) {
-      if (!(await waiter.stirred({ namespace, queue }, deadline))) break
-      callbacks = await lease()
+    try {
+      let answer: Answer
+      do answer = await app.ask<Answer>(sql, ask, { once: true })
+      while (answer.taken === 0 && (await puller.stirred(deadline)))
+      if (answer.more) app.pulls.wake({ namespace, queue }, 1)
+      return { callbacks: answer.callbacks }
+    } finally {
+      puller.leave()
     }
-    waiter.leave()
-    return { callbacks }
   })
 }

@@ -2,7 +2,7 @@
 --
 -- The callback of the current generation, with its newest attempts. Its barrier's closing made it due, in the same statement.
 --
--- $1  [{ namespace, execution_id }]
+-- $1  [{ namespace, execution_id }], one object
 -- ->  outcome: found | callback_not_found | execution_not_found, reply
 
 with ask as materialized (
@@ -16,10 +16,10 @@ select
     when barrier.callback is null then 'callback_not_found'
     else 'found'
   end as outcome,
-  callback_shown(barrier) as reply
+  barrier.reply
 from ask
 left join lateral (
-  select *
+  select *, callback_reply(barriers) as reply
   from barriers
   where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
   limit 1

@@ -1,17 +1,16 @@
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { BatchesParams } from '../batches/batch.ts'
 import type { Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import { Callback } from './callback.ts'
+import { Callback, CallbackParams } from './callback.ts'
 
 const schema = {
   summary: 'Read the callback of an execution',
   operationId: 'getCallback',
   tags: ['callbacks'],
-  params: BatchesParams,
+  params: CallbackParams,
   response: {
     200: repliedWith('The callback of the current generation.', Callback),
     ...refusedWith('execution_not_found', 'callback_not_found'),

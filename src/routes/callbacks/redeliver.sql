@@ -1,28 +1,29 @@
 -- POST /executions/:execution_id/callback/redeliver
 --
--- A callback that is delivered or dead is due again, with the same id and the same message. The tokens of its leases are void,
--- and its schedule begins anew. One that is still on its way stays as it is.
+-- Makes a callback that was delivered or given up due again, with the same id and message. Tokens of earlier leases are void,
+-- and the schedule of posts begins anew. One that is still due or being delivered stays as it is.
 --
--- $1  [{ namespace, execution_id }]
--- ->  outcome: due | execution_not_found | callback_not_found, reply
+-- $1  [{ namespace, execution_id }], one object
+-- ->  outcome: due | execution_not_found | callback_not_found, callback_state, reply
 
 with ask as materialized (
   select *
   from json_to_recordset($1) as ask (namespace text, execution_id text)
 ),
 
+-- A lock returns the newest version.
 barrier as materialized (
   select barrier.*
   from ask
   cross join lateral (
-    select *
+    select *, callback_reply(barriers) as reply
     from barriers
     where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
     for no key update
   ) as barrier
 ),
 
-made_due as (
+due_again as (
   update barriers
   set
     callback_state = 'due',
@@ -34,13 +35,13 @@ made_due as (
   where barriers.namespace = barrier.namespace
     and barriers.execution_id = barrier.execution_id
     and barrier.callback_state in ('delivered', 'dead')
-  returning barriers.*
+  returning barriers.*, callback_reply(barriers) as reply
 ),
 
 newest as (
-  select * from made_due
+  select * from due_again
   union all
-  select * from barrier where not exists (select from made_due)
+  select * from barrier where not exists (select from due_again)
 )
 
 select
@@ -49,6 +50,7 @@ select
     when newest.callback_state = 'none' then 'callback_not_found'
     else 'due'
   end as outcome,
-  callback_shown(newest) as reply
+  case when newest.callback is not null then newest.callback_state end as callback_state,
+  newest.reply
 from ask
 left join newest using (namespace, execution_id)

@@ -1,51 +1,76 @@
 -- POST /executions/:execution_id/callback/retry
 --
--- The callback was not taken, and is due again after a delay. Only the token of its newest lease gives it back, and once.
+-- Gives a pulled callback back, due after a delay. Only the token of the newest lease does that, also when the lease is over,
+-- and only once: the same token again answers the same and leaves the delay as it is. What was delivered stays so.
 --
--- $1  [{ namespace, execution_id, token, delay_seconds, error }]
--- ->  outcome: given_back | execution_not_found | callback_not_found | stale_generation | stale_token, generation,
+-- $1  [{ namespace, execution_id, token, delay_seconds, error }], one object
+-- ->  outcome: due | execution_not_found | stale_generation | callback_not_found | stale_token, generation, attempt,
 --     callback_state, reply
 
 with ask as materialized (
-  select *
+  select
+    namespace,
+    execution_id,
+    token,
+    delay_seconds,
+    error,
+    case when token ~ '^\d{1,9}\.' then split_part(token, '.', 1)::integer end as generation_shown
   from json_to_recordset($1) as ask (
-    namespace text, execution_id text, token text, delay_seconds integer, error json
+    namespace text, execution_id text, token text, delay_seconds integer, error text
   )
 ),
 
+-- A lock returns the newest version.
 barrier as materialized (
   select barrier.*
   from ask
   cross join lateral (
-    select *
+    select *, callback_reply(barriers) as reply
     from barriers
     where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
     for no key update
   ) as barrier
 ),
 
+-- The tokens of callbacks that are posted are the service's own.
+judged as materialized (
+  select
+    ask.*,
+    case
+      when barrier.generation is null then 'execution_not_found'
+      when ask.generation_shown < barrier.generation then 'stale_generation'
+      when barrier.callback_state = 'none' then 'callback_not_found'
+      when barrier.callback_queue is null or ask.token is distinct from barrier.callback_token then 'stale_token'
+      when barrier.callback_state in ('delivered', 'dead') then 'stale_token'
+      else 'due'
+    end as outcome
+  from ask
+  left join barrier using (namespace, execution_id)
+),
+
 given_back as (
   update barriers
   set
     callback_state = 'due',
-    callback_due_at = clock_timestamp() + make_interval(secs => ask.delay_seconds),
+    callback_due_at = clock_timestamp() + make_interval(secs => judged.delay_seconds),
     callback_attempts = jsonb_path_query_array(
       barriers.callback_attempts || jsonb_build_object(
-        'attempt', barriers.callback_attempt, 'started_at', rfc3339(barriers.callback_leased_at), 'outcome', 'failed',
-        'status', null, 'error', left(ask.error #>> '{}', 1000),
-        'milliseconds', (extract(epoch from clock_timestamp() - barriers.callback_leased_at) * 1000)::integer,
+        'attempt', barriers.callback_attempt,
+        'started_at', rfc3339(barriers.callback_leased_at),
+        'outcome', 'failed',
+        'status', null,
+        'error', judged.error,
+        'milliseconds', floor(1000 * extract(epoch from clock_timestamp() - barriers.callback_leased_at)),
         'response', null
       ),
       '$[last - 19 to last]'
     )
-  from ask
-  join barrier using (namespace, execution_id)
-  where barriers.namespace = ask.namespace
-    and barriers.execution_id = ask.execution_id
-    and barrier.callback_queue is not null
-    and barrier.callback_token = ask.token
-    and barrier.callback_state = 'delivering'
-  returning barriers.*
+  from judged
+  where barriers.namespace = judged.namespace
+    and barriers.execution_id = judged.execution_id
+    and judged.outcome = 'due'
+    and barriers.callback_state = 'delivering'
+  returning barriers.*, callback_reply(barriers) as reply
 ),
 
 newest as (
@@ -55,16 +80,10 @@ newest as (
 )
 
 select
-  case
-    when newest.generation is null then 'execution_not_found'
-    when ask.token ~ '^\d{1,9}\.' and split_part(ask.token, '.', 1)::integer < newest.generation then 'stale_generation'
-    when newest.callback_state = 'none' then 'callback_not_found'
-    when newest.callback_queue is not null and newest.callback_token = ask.token and newest.callback_state = 'due'
-      then 'given_back'
-    else 'stale_token'
-  end as outcome,
+  judged.outcome,
   newest.generation,
-  newest.callback_state,
-  callback_shown(newest) as reply
-from ask
+  newest.callback_attempt as attempt,
+  case when newest.callback is not null then newest.callback_state end as callback_state,
+  newest.reply
+from judged
 left join newest using (namespace, execution_id)

@@ -1,18 +1,22 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
-import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { BatchesParams } from '../batches/batch.ts'
-import { CallersJson, type Routes } from '../execution.ts'
+import { RawJson } from '../../json.ts'
+import type { Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import { Callback, CallbackToken } from './callback.ts'
+import {
+  Callback,
+  type CallbackAnswer,
+  CallbackParams,
+  CallbackToken,
+  replyOf,
+} from './callback.ts'
 
 const schema = {
-  summary: 'Give a callback back, to be due again',
+  summary: 'Give a pulled callback back, due again after a delay',
   operationId: 'retryCallback',
   tags: ['callbacks'],
-  params: BatchesParams,
+  params: CallbackParams,
   body: z.strictObject({
     token: CallbackToken,
     delay_seconds: z
@@ -20,37 +24,36 @@ const schema = {
       .min(0)
       .max(86_400)
       .default(0)
-      .meta({ format: 'int32', description: 'How long nobody gets it.' }),
-    error: CallersJson.optional().describe('Any JSON that tells why; 1,000 characters are kept.'),
+      .meta({ format: 'int32', description: 'How long nobody is leased it.' }),
+    error: z
+      // Every member of this name arrives as text, since elsewhere it is any JSON.
+      .preprocess(
+        error => (error instanceof RawJson ? (JSON.parse(error.text) as unknown) : error),
+        z.string().min(1).max(1000),
+      )
+      .optional()
+      .describe('Why, for whoever reads the attempts.'),
   }),
   response: {
     200: repliedWith('It is due again, by this call or before.', Callback),
     ...refusedWith(
       'execution_not_found',
       'callback_not_found',
-      'stale_generation',
       'stale_token',
+      'stale_generation',
       ...bodyRefusals,
     ),
   },
 }
 
-interface Answer {
-  outcome: 'given_back' | RefusalCode
-  generation?: number
-  callback_state?: string
-  reply: RawJson
-}
-
 const sql = statement('retry.sql', import.meta.url)
 
-export const retry: Routes = async app => {
+export const retryCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/retry', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body }
-    const { outcome, reply, ...truth } = await app.ask<Answer>(sql, ask, { waits: true })
-    if (outcome !== 'given_back') throw new Refusal(outcome, truth)
-    if (body.delay_seconds === 0) app.closings.announce({ namespace, ...params })
+    const reply = replyOf(await app.ask<CallbackAnswer>(sql, ask, { waits: true }))
+    app.closings.announce({ namespace, ...params })
     return reply
   })
 }

@@ -181,9 +181,9 @@ t.test('a token that was taken over changes nothing', async t => {
   const stale = await s.decrement('stale', { batch_index: 0, token: old.token, result: 'zombie' })
   const problem = {
     type: 'urn:rollcall:problem:stale_token',
-    title: 'Another grant is newer than this token, or the batch is recorded.',
+    title: 'Another grant is newer than this token, or what it was for is over.',
     status: 409,
-    detail: 'Another grant is newer than this token, or the batch is recorded.',
+    detail: 'Another grant is newer than this token, or what it was for is over.',
     code: 'stale_token',
     batch_index: 0,
     attempt: 2,

@@ -8,9 +8,9 @@ const rowsOf = (execution: string) =>
 
 const staleToken = {
   type: 'urn:rollcall:problem:stale_token',
-  title: 'Another grant is newer than this token, or the batch is recorded.',
+  title: 'Another grant is newer than this token, or what it was for is over.',
   status: 409,
-  detail: 'Another grant is newer than this token, or the batch is recorded.',
+  detail: 'Another grant is newer than this token, or what it was for is over.',
   code: 'stale_token',
 }
 const barrierExists = {

@@ -23,9 +23,9 @@ const secondsUntil = async (moment: string) => {
 
 const staleToken = {
   type: 'urn:rollcall:problem:stale_token',
-  title: 'Another grant is newer than this token, or the batch is recorded.',
+  title: 'Another grant is newer than this token, or what it was for is over.',
   status: 409,
-  detail: 'Another grant is newer than this token, or the batch is recorded.',
+  detail: 'Another grant is newer than this token, or what it was for is over.',
   code: 'stale_token',
 }
 

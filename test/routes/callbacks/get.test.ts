@@ -17,8 +17,8 @@ t.test('a callback is none until its barrier closes by one of its events', async
     state: 'none',
     due_at: null,
     lease_expires_at: null,
-    settled_at: null,
     attempt: 0,
+    settled_at: null,
     callback: { ...callback, events: before.body.callback.events, priority: 5 },
     attempts: [],
   })
@@ -61,9 +61,9 @@ t.test('a barrier without a callback, and no barrier, are told apart', async t =
   t.equal(without.status, 404)
   t.strictSame(without.body, {
     type: 'urn:rollcall:problem:callback_not_found',
-    title: 'The barrier of this execution has no callback, or it is not due yet.',
+    title: 'The barrier of this execution has no callback.',
     status: 404,
-    detail: 'The barrier of this execution has no callback, or it is not due yet.',
+    detail: 'The barrier of this execution has no callback.',
     code: 'callback_not_found',
   })
   await s.claim('no-barrier', 0)

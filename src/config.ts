@@ -101,6 +101,7 @@ export const Config = z
     ROLLCALL_PUBLIC_URL: z
       .string()
       .regex(/^https?:\/\/[^\s?#]*[^\s?#/]$/, 'a URL without query and without a slash at its end')
+      .refine(url => URL.canParse(url), 'a URL without query and without a slash at its end')
       .optional()
       .describe('What results_url begins with; without it results_url is a path.'),
     ROLLCALL_WEBHOOK_SECRET: list(

@@ -26,6 +26,7 @@ t.test('an empty environment is the defaults', async t => {
     ROLLCALL_ERROR_LIMIT_BYTES: 16 * 1024,
     ROLLCALL_JSON_DEPTH_LIMIT: 100,
     ROLLCALL_TOTAL_LIMIT: 1_000_000,
+    ROLLCALL_INLINE_RESULTS_BYTES: 1024 * 1024,
     ROLLCALL_ALLOW_UNSAFE_DURABILITY: false,
   })
   t.strictSame(readConfig({ PORT: '', HOST: '', ROLLCALL_POOL_SIZE: '' }), readConfig({}))
@@ -45,6 +46,17 @@ t.test('a wrong value is told with its name, itself and the rule', async t => {
     ROLLCALL_RETAIN_REPLACED_SECONDS: ['59', '1d'],
     ROLLCALL_RETAIN_BATCHES_SECONDS: ['59', '315360001'],
     ROLLCALL_RETAIN_TOMBSTONES_SECONDS: ['59', '604799'],
+    ROLLCALL_INLINE_RESULTS_BYTES: ['-1', '16777217', '1 MiB'],
+    ROLLCALL_PUBLIC_URL: [
+      'rollcall.example',
+      'ftp://rollcall.example',
+      'https://rollcall.example/',
+      'https://rollcall.example/?a',
+      'https://rollcall.example#a',
+      'https://roll call',
+      'https://',
+      'http://:80',
+    ],
   }
   for (const [name, values] of Object.entries(wrong)) {
     for (const value of values) {

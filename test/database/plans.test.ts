@@ -120,8 +120,13 @@ t.test('a pull reads what is due in its queue, however much is settled or elsewh
   const text = readFileSync(new URL('routes/callbacks/claim.sql', source), 'utf8')
   await client.query(`prepare subject as ${text}`)
   const asked = {
-    ...{ namespace: '', queue: 'asked', most: 3, lease_seconds: 60 },
-    ...{ inline_bytes: 0, public_url: '', reply_bytes: 8_388_608 },
+    namespace: '',
+    queue: 'asked',
+    most: 3,
+    lease_seconds: 60,
+    inline_bytes: 0,
+    public_url: '',
+    reply_bytes: 8_388_608,
   }
   const poll = async () => {
     await client.query('begin')
@@ -132,8 +137,6 @@ t.test('a pull reads what is due in its queue, however much is settled or elsewh
     await client.query('rollback')
     return rows.map(row => row['QUERY PLAN'])
   }
-  const pages = (plan: string[]) =>
-    Number(/shared hit=(\d+)/.exec(plan.find(line => line.includes('Buffers')) ?? '')?.[1])
 
   await barriers('asked', 'due', 40)
   await client.query('vacuum analyze barriers')
@@ -153,3 +156,8 @@ t.test('a pull reads what is due in its queue, however much is settled or elsewh
   t.notMatch(among.slice(above, scan).join('\n'), 'Sort')
   t.ok(pages(among) <= pages(alone) + 30, `${pages(alone)} pages alone, ${pages(among)} among all`)
 })
+
+/** The pages that the whole statement read. */
+function pages(plan: string[]): number {
+  return Number(/shared hit=(\d+)/.exec(plan.find(line => line.includes('Buffers')) ?? '')?.[1])
+}

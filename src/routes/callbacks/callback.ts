@@ -68,7 +68,7 @@ export const CallbackWish = z
   })
 
 /** The wish as it was stored, with its defaults. */
-export const KeptCallback = z
+const KeptCallback = z
   .object({
     url: z.string().optional(),
     queue: z.string().optional(),

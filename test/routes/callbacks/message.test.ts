@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { oneof, sample, string } from 'fast-check'
 import t from 'tap'
 import { type Service, service } from '../../fixtures/service.ts'
 
@@ -9,6 +9,8 @@ const messageOf = async (on: Service, queue: string) => {
   const [{ message }] = body.callbacks
   return { message, text }
 }
+
+const messageIn = (text: string) => text.slice(text.indexOf('"message":'))
 
 /** Closes a barrier as the reaper does. */
 const expire = (execution: string) =>
@@ -203,8 +205,7 @@ t.test('it is built once: neither settings nor time change it', async t => {
   const elsewhere = await service(t, { database: s.database, settings })
   await s.retry('once', first.body.callbacks[0].token)
   const second = await elsewhere.pull('once')
-  const bytes = ({ text }: { text: string }) => text.slice(text.indexOf('"message":'))
-  t.equal(bytes(second), bytes(first))
+  t.equal(messageIn(second.text), messageIn(first.text))
 
   await s.enqueue('absolute', { total: 0, callback: { queue: 'absolute' } })
   const { message } = await messageOf(elsewhere, 'absolute')
@@ -215,15 +216,13 @@ t.test('it is built once: neither settings nor time change it', async t => {
 })
 
 t.test('results_url names every id as encodeURIComponent does', async t => {
-  const id = fc
-    .oneof(
-      fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }),
-      fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 60 }),
-      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
-    )
-    .filter(id => id.isWellFormed() && !/\p{Cc}/u.test(id) && Buffer.byteLength(id) <= 255)
+  const anyId = oneof(
+    string({ unit: 'binary', minLength: 1, maxLength: 60 }),
+    string({ unit: 'binary-ascii', minLength: 1, maxLength: 60 }),
+    string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+  ).filter(id => id.isWellFormed() && !/\p{Cc}/u.test(id) && Buffer.byteLength(id) <= 255)
   const ids = [
-    ...fc.sample(id, 2000),
+    ...sample(anyId, 500),
     ...Array.from({ length: 95 }, (_, nth) => String.fromCharCode(32 + nth)),
   ]
   const rows = await s.database.query<{ id: string; encoded: string }>(

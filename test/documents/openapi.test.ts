@@ -3,15 +3,15 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { buildApp } from '../src/app.ts'
-import { readConfig } from '../src/config.ts'
-import { openapiFile } from '../src/openapi-file.ts'
-import type { Document, Response, Schema } from '../src/plugins/openapi/corrections.ts'
-import { type RefusalCode, refusals } from '../src/refusals.ts'
-import { Contract } from './fixtures/contract.ts'
+import { buildApp } from '../../src/app.ts'
+import { readConfig } from '../../src/config.ts'
+import { openapiFile } from '../../src/openapi-file.ts'
+import type { Document, Response, Schema } from '../../src/plugins/openapi/corrections.ts'
+import { type RefusalCode, refusals } from '../../src/refusals.ts'
+import { Contract } from '../fixtures/contract.ts'
 
 const run = promisify(execFile)
-const root = join(import.meta.dirname, '..')
+const root = join(import.meta.dirname, '..', '..')
 
 const anyRoute: RefusalCode[] = [
   'invalid_request',

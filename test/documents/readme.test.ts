@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { filledReadme } from '../src/readme.ts'
-import { type Service, service } from './fixtures/service.ts'
+import { filledReadme } from '../../src/readme.ts'
+import { type Service, service } from '../fixtures/service.ts'
 
 const run = promisify(execFile)
 /** tap runs in the folder of the project; the tests lie compiled in another. */

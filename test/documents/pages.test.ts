@@ -1,6 +1,6 @@
 import t from 'tap'
-import { buildApp } from '../src/app.ts'
-import { readConfig } from '../src/config.ts'
+import { buildApp } from '../../src/app.ts'
+import { readConfig } from '../../src/config.ts'
 
 const app = await buildApp(readConfig({ LOG_LEVEL: 'silent' }), { host: '/nowhere' })
 t.teardown(() => app.close())

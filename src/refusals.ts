@@ -6,7 +6,7 @@ export const refusals = {
   invalid_request: [400, 'The request breaks a rule of the schema; see errors.'],
   execution_not_found: [404, 'There is no barrier of this execution, or not of this generation.'],
   batch_not_found: [404, 'This batch was never claimed, or its execution does not have it.'],
-  callback_not_found: [404, 'The barrier of this execution has no callback, or it is not due yet.'],
+  callback_not_found: [404, 'The barrier of this execution has no callback.'],
   route_not_found: [404, 'There is no such route; see /docs.'],
   method_not_allowed: [405, 'The route exists, but not with this method; see Allow.'],
   request_timeout: [408, 'The request did not arrive in time.'],

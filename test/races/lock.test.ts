@@ -181,7 +181,11 @@ t.test('a clear and bulk takeovers over the same batches both get their answer',
 })
 
 t.test('while one barrier is locked, everything else goes on', async t => {
-  const { database, replica } = await twoReplicas(t)
+  // The lock is held for as long as strangers are measured, however slow the machine is.
+  const { database, replica } = await twoReplicas(t, {
+    ROLLCALL_LOCK_TIMEOUT_SECONDS: '60',
+    ROLLCALL_STATEMENT_TIMEOUT_SECONDS: '60',
+  })
   await together(21, nth => replica(nth).enqueue(`run-${nth}`, { total: 100 }))
   const free = await medianOf(() => strangers(replica))
 

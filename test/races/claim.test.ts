@@ -19,6 +19,8 @@ import type { Reply } from '../fixtures/service.ts'
 const ROUNDS = times(200)
 const DIRECT_ROUNDS = times(10)
 const CALLERS = 64
+/** For the races whose size is not promised; `npm run test:long` runs ten times as many rounds. */
+const FEW = times(10)
 
 t.test('invariant 1: of 64 claims of a fresh batch exactly one is granted', async t => {
   const { database, replica } = await twoReplicas(t)
@@ -95,13 +97,13 @@ t.test('invariant 1: of 64 connections one is granted, at birth and at lease end
 t.test('invariant 1: claims that all saw the batch free still get one grant', async t => {
   const database = await freshDatabase(t)
   const caller = await callers(t, database, 16)
-  const told = await rounds(50, round => {
+  const told = await rounds(FEW, round => {
     const execution = `run-${round}`
     const claimBy = (nth: number) => caller(nth).ask(statements.claim, claimOf(execution))
     return behindBatch(database, 16, claimBy, execution)
   })
-  t.strictSame(tally(told.map(grants)), { '1': 50 })
-  t.strictSame(await held(database, 50), told.map(grant))
+  t.strictSame(tally(told.map(grants)), { '1': FEW })
+  t.strictSame(await held(database, FEW), told.map(grant))
 })
 
 t.test('a claim without its verdict is caught', async t => {
@@ -144,60 +146,60 @@ t.test('invariant 6: one Idempotency-Key from 16 callers gets one token', async 
     together(16, nth => replica(nth).claim(`run-${round}`, 0, { lease_seconds: 60 }, 'key'))
 
   for (const attempt of [1, 2]) {
-    const told = await rounds(50, race)
-    t.strictSame(tally(told.flat().map(({ body }) => body.outcome)), { granted: 800 })
+    const told = await rounds(FEW, race)
+    t.strictSame(tally(told.flat().map(({ body }) => body.outcome)), { granted: 16 * FEW })
     t.strictSame(
       tally(told.map(replies => String(new Set(replies.map(({ body }) => body.token)).size))),
-      { '1': 50 },
+      { '1': FEW },
     )
     t.strictSame(
       tally(told.map(replies => String(replies.filter(({ body }) => body.replayed).length))),
-      { '15': 50 },
+      { '15': FEW },
     )
-    t.strictSame(await held(database, 50), told.map(grantOf))
-    t.strictSame(tally(told.map(replies => String(grantOf(replies).attempt))), { [attempt]: 50 })
+    t.strictSame(await held(database, FEW), told.map(grantOf))
+    t.strictSame(tally(told.map(replies => String(grantOf(replies).attempt))), { [attempt]: FEW })
     await endLeases(database)
   }
 })
 
 t.test('invariant 1: at lease end the old key and 15 others get one token', async t => {
   const { database, replica } = await twoReplicas(t)
-  const first = await rounds(50, round =>
+  const first = await rounds(FEW, round =>
     replica(0).claim(`run-${round}`, 0, { lease_seconds: 60 }, 'key-0'),
   )
   await endLeases(database)
-  const told = await rounds(50, round =>
+  const told = await rounds(FEW, round =>
     together(16, nth => replica(nth).claim(`run-${round}`, 0, { lease_seconds: 60 }, `key-${nth}`)),
   )
-  t.strictSame(tally(told.map(grantsTold)), { '1': 50 })
-  t.strictSame(await held(database, 50), told.map(grantOf))
+  t.strictSame(tally(told.map(grantsTold)), { '1': FEW })
+  t.strictSame(await held(database, FEW), told.map(grantOf))
   t.ok(told.every((replies, round) => grantOf(replies).token !== first[round]!.body.token))
 })
 
 t.test('a batch is granted max_attempts times, however many ask', async t => {
   const { database, replica } = await twoReplicas(t)
-  await together(20, round => replica(0).enqueue(`run-${round}`, { total: 1, max_attempts: 2 }))
+  await together(FEW, round => replica(0).enqueue(`run-${round}`, { total: 1, max_attempts: 2 }))
   const race = (round: number) =>
     together(16, nth => replica(nth).claim(`run-${round}`, 0, { lease_seconds: 60 }))
 
-  const first = await rounds(20, race)
+  const first = await rounds(FEW, race)
   await endLeases(database)
-  const second = await rounds(20, race)
+  const second = await rounds(FEW, race)
   await endLeases(database)
-  const third = await rounds(20, race)
-  t.strictSame(tally(first.map(grantsTold)), { '1': 20 })
-  t.strictSame(tally(second.map(grantsTold)), { '1': 20 })
+  const third = await rounds(FEW, race)
+  t.strictSame(tally(first.map(grantsTold)), { '1': FEW })
+  t.strictSame(tally(second.map(grantsTold)), { '1': FEW })
   t.strictSame(tally(third.flat().map(({ body }) => `${body.outcome} ${body.attempt}`)), {
-    'exhausted 2': 320,
+    'exhausted 2': 16 * FEW,
   })
-  t.strictSame(await held(database, 20), second.map(grantOf))
+  t.strictSame(await held(database, FEW), second.map(grantOf))
 })
 
 t.test('invariant 1: bulk claims that overlap grant each batch once', async t => {
   const database = await freshDatabase(t)
   const caller = await callers(t, database, 8)
   const executions = Array.from({ length: 5 }, (_, nth) => `bulk-${nth}`)
-  const told = await rounds(30, async round => {
+  const told = await rounds(FEW, async round => {
     const asks = executions.flatMap(execution =>
       Array.from({ length: 12 }, (_, index) => ({ execution: `${execution}-${round}`, index })),
     )
@@ -212,11 +214,11 @@ t.test('invariant 1: bulk claims that overlap grant each batch once', async t =>
     })
     return answers.flat()
   })
-  t.strictSame(tally(told.map(grants)), { '60': 30 })
+  t.strictSame(tally(told.map(grants)), { '60': FEW })
   t.strictSame(
     await database.query(`select count(*)::integer, max(attempt), count(distinct token)::integer as tokens
     from batches`),
-    [{ count: 1800, max: 1, tokens: 1800 }],
+    [{ count: 60 * FEW, max: 1, tokens: 60 * FEW }],
   )
 })
 

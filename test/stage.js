@@ -1,11 +1,13 @@
-// Puts beside the compiled sources and tests what they read: statements are copied, the rest of the project is linked.
+// Puts beside the compiled sources, tests and benches what they read: statements are copied, the rest of the project is linked.
 // Tests run compiled, because a loader that compiles in each of their processes costs ten seconds a process.
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 
 const stage = '.build'
 
 mkdirSync(stage, { recursive: true })
-cpSync('src', `${stage}/src`, { recursive: true, filter: file => !file.endsWith('.ts') })
+for (const folder of ['src', 'bench/load']) {
+  cpSync(folder, `${stage}/${folder}`, { recursive: true, filter: file => !file.endsWith('.ts') })
+}
 // What is compiled from a file that is gone would still be run.
 for (const name of readdirSync(`${stage}/test`, { recursive: true, encoding: 'utf8' })) {
   const source = `test/${name.replace(/\.js(\.map)?$/, '.ts')}`

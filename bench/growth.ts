@@ -1,0 +1,148 @@
+import { startLoad } from './load/load.ts'
+import type { Bench, Setup } from './measure/finding.ts'
+import { ratioOf, Rounds, type Sample } from './measure/rounds.ts'
+import { connected, Postgres } from './servers/postgres.ts'
+import { startService } from './servers/service.ts'
+
+const BULK = 1000
+const COST = 'µs/batch'
+const CALL = 'p50 ms/call'
+
+interface Shape {
+  executions: number
+  batches: number
+  connections: number
+}
+
+const one = (batches: number): Shape => ({ executions: 1, batches, connections: 1 })
+
+const shapes: Record<string, Shape> = {
+  // Ten runs after each other, since one is over in a single call.
+  '1,000 batches': { ...one(1000), executions: 10 },
+  '10,000 batches': one(10_000),
+  '100,000 batches': one(100_000),
+}
+const million: Record<string, Shape> = { '1,000,000 batches': one(1_000_000) }
+const wide: Record<string, Shape> = {
+  '1,000 barriers at once': { executions: 1000, batches: 1000, connections: 64 },
+}
+
+const sizes = {
+  small: { rounds: 1, shapes },
+  full: { rounds: 5, shapes: { ...shapes, ...million, ...wide } },
+}
+
+export const growth: Bench = {
+  claim:
+    'A batch costs the same in a barrier of a thousand and of a million, and the memory of the service does not grow.',
+  minutes: { small: 4, full: 120 },
+  run: async setup => {
+    const { rounds, shapes: wanted } = sizes[setup.size]
+    const postgres = await Postgres.start(setup.scope)
+    const measured = await Rounds.of(
+      Object.fromEntries(
+        Object.entries(wanted).map(([name, shape]) => [
+          name,
+          // Nothing is warm in a new database; the round before is for the machine, and need not be long.
+          (round: number) =>
+            fill(setup, postgres, round === 0 ? { ...shape, batches: BULK, executions: 1 } : shape),
+        ]),
+      ),
+      rounds,
+      setup,
+    )
+    const base = measured.values('1,000 batches', COST)
+    return {
+      series: measured.series(),
+      ratios: Object.keys(wanted)
+        .filter(name => name !== '1,000 batches')
+        .map(name =>
+          ratioOf(
+            `cost in ${name} / in 1,000`,
+            measured.values(name, COST),
+            base,
+            name in wide ? undefined : { most: 1.25 },
+          ),
+        )
+        .concat(
+          Object.keys(wanted)
+            .filter(name => (wanted[name]?.batches ?? 0) >= 100_000)
+            .map(name =>
+              ratioOf(
+                `last tenth / first tenth of ${name}`,
+                measured.values(name, `last tenth, ${CALL}`),
+                measured.values(name, `first tenth, ${CALL}`),
+                { most: 1.25 },
+              ),
+            ),
+        ),
+      notes: [
+        'Recorded by barrier/decrements, 1,000 a call, results of 100 bytes. Each row in a new database with a new service, so that sizes and memory are its own.',
+      ],
+    }
+  },
+}
+
+/** Fills barriers of one shape to the last batch, and looks at what that left. */
+async function fill(
+  { scope: whole }: Setup,
+  postgres: Postgres,
+  { executions, batches, connections }: Shape,
+): Promise<Sample> {
+  const scope = whole.inner()
+  try {
+    const database = await postgres.database()
+    const service = await startService(scope, database)
+    const load = startLoad(scope)
+    const spread = { origins: [service.origin], connections, prefix: 'growth', executions }
+    await load.run('requests', {
+      ...spread,
+      workload: 'enqueue',
+      total: batches,
+      count: executions,
+      seconds: 60,
+    })
+    const before = await postgres.walBytes()
+    const calls = { ...spread, workload: 'bulk' as const, seconds: 1800 }
+    const count = (executions * batches) / BULK
+    const tenth = Math.floor(count / 10)
+    // In three orders, to see whether the last calls are as cheap as the first.
+    const first = await load.run('requests', { ...calls, count: tenth })
+    const middle = await load.run('requests', { ...calls, first: tenth, count: count - 2 * tenth })
+    const last = await load.run('requests', { ...calls, first: count - tenth, count: tenth })
+    const seconds = first.seconds + middle.seconds + last.seconds
+    const wal = (await postgres.walBytes()) - before
+    const total = executions * batches
+    return {
+      [COST]: (seconds / total) * 1e6,
+      [`first tenth, ${CALL}`]: first.latencies['decrements']?.p50Ms ?? Number.NaN,
+      [`last tenth, ${CALL}`]: last.latencies['decrements']?.p50Ms ?? Number.NaN,
+      'WAL bytes/batch': wal / total,
+      ...(await sizesOf(database, total)),
+      'service VmHWM MiB': (await service.memory()).highestMiB,
+    }
+  } finally {
+    await scope.end()
+  }
+}
+
+async function sizesOf(database: string, total: number): Promise<Sample> {
+  return connected(database, async client => {
+    // The counters of a session reach the view when it is idle or gone, a second later at most.
+    await client.query(`select pg_sleep(1.1), pg_stat_clear_snapshot()`)
+    const { rows } = await client.query<{ heap: string; index: string; hot: string; open: string }>(
+      `select
+        pg_table_size('batches') as heap,
+        pg_indexes_size('batches') as index,
+        (select n_tup_hot_upd::float / nullif(n_tup_upd, 0) from pg_stat_user_tables where relname = 'barriers') as hot,
+        (select count(*) from barriers where state <> 'completed') as open`,
+    )
+    const [row] = rows
+    if (Number(row?.open) > 0) throw new Error(`${row?.open} barriers did not complete.`)
+    return {
+      'table bytes/batch': Number(row?.heap) / total,
+      'index bytes/batch': Number(row?.index) / total,
+      'heap-only part of barrier updates': Number(row?.hot ?? Number.NaN),
+    }
+  })
+}

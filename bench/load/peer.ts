@@ -1,0 +1,11 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { project } from '../project.ts'
+
+const require = createRequire(join(project, 'bench', 'package.json'))
+
+/** A package of bench/package.json. It is no dependency of the service, and so its types are not here to check against. */
+export async function peer<Module>(name: string): Promise<Module> {
+  return (await import(pathToFileURL(require.resolve(name)).href)) as Module
+}

@@ -1,0 +1,17 @@
+import { jobs } from './jobs.ts'
+
+interface Order {
+  id: number
+  job: keyof typeof jobs
+  order: never
+}
+
+/** The load generator: a process of its own that does what it is told, and ends with the one that told it. */
+process.on('message', async ({ id, job, order }: Order) => {
+  try {
+    process.send?.({ id, tally: await jobs[job](order) })
+  } catch (error) {
+    process.send?.({ id, failure: error instanceof Error ? error.stack : String(error) })
+  }
+})
+process.on('disconnect', () => process.exit())

@@ -1,0 +1,41 @@
+import { arrivalOf } from './arrival.ts'
+import { Connection } from './connection.ts'
+import { requests } from './requests.ts'
+import type { Tally } from './tally.ts'
+
+export interface RunOrder {
+  origin: string
+  name: string
+  batches: number
+  workers: number
+  seconds: number
+}
+
+/** A whole run over HTTP: enqueue, then workers claim and decrement, until the producer hears that all are in. */
+export async function rollcallRun(order: RunOrder): Promise<Tally> {
+  const { origin, name, batches, workers, seconds } = order
+  const begin = performance.now()
+  const producer = await Connection.open(origin)
+  // The workload adds the number of the execution to its name.
+  const execution = `${name}-0`
+  await producer.ask(
+    'POST',
+    `/executions/${execution}/barrier/enqueue`,
+    JSON.stringify({ total: batches, callback: { queue: 'bench' } }),
+  )
+  producer.close()
+  const arrival = arrivalOf(origin, execution)
+  const [tally] = await Promise.all([
+    requests({
+      workload: 'work',
+      origins: [origin],
+      connections: workers,
+      prefix: name,
+      executions: 1,
+      count: batches,
+      seconds,
+    }),
+    arrival,
+  ])
+  return { ...tally, seconds: (performance.now() - begin) / 1000 }
+}

@@ -1,0 +1,103 @@
+import { parseArgs } from 'node:util'
+import { claims } from './claims.ts'
+import { growth } from './growth.ts'
+import { isolation } from './isolation.ts'
+import { latency } from './latency.ts'
+import type { Bench, Size } from './measure/finding.ts'
+import { machine } from './measure/machine.ts'
+import { keep, type Report, table } from './measure/report.ts'
+import { Scope } from './measure/scope.ts'
+import { profile } from './profile.ts'
+import { replicas } from './replicas.ts'
+import { run } from './run.ts'
+import { postgresVersion } from './servers/postgres.ts'
+
+const benches: Record<string, Bench> = {
+  claims,
+  run,
+  growth,
+  latency,
+  replicas,
+  isolation,
+  profile,
+}
+/** It claims nothing. */
+const onlyByName = new Set(['profile'])
+
+const USAGE = `npm run bench [-- NAME ... [--full]]
+
+${Object.entries(benches)
+  .map(([name, { claim }]) => `  ${name.padEnd(10)} ${claim}`)
+  .join('\n')}
+
+Without a NAME: all but ${[...onlyByName].join()}. --full: the size that the README speaks of; the result is kept in bench/results/.
+`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { full: { type: 'boolean' }, help: { type: 'boolean' } },
+})
+const unknown = positionals.find(name => !(name in benches))
+
+if (values.help || unknown !== undefined) {
+  process.stderr.write(unknown === undefined ? USAGE : `There is no bench ${unknown}.\n${USAGE}`)
+  process.exitCode = unknown === undefined ? 0 : 2
+} else {
+  const names =
+    positionals.length > 0
+      ? positionals
+      : Object.keys(benches).filter(name => !onlyByName.has(name))
+  await runAll(names, values.full ? 'full' : 'small')
+}
+
+async function runAll(names: readonly string[], size: Size): Promise<void> {
+  const reports: Report[] = []
+  for (const name of names) {
+    try {
+      const report = await runOne(name, size)
+      reports.push(report)
+      if (size === 'full') await keep(report)
+    } catch (error) {
+      // The others still have something to say.
+      process.stderr.write(`${name} failed: ${(error as Error).stack ?? String(error)}\n`)
+      process.exitCode = 1
+    }
+  }
+  process.stdout.write(
+    process.stdout.isTTY ? `\n${table(reports)}` : `${JSON.stringify(reports, null, 2)}\n`,
+  )
+}
+
+async function runOne(name: string, size: Size): Promise<Report> {
+  const { claim, minutes, run: measure } = benches[name] as Bench
+  const scope = new Scope()
+  const begin = performance.now()
+  const tell = (sentence: string) => process.stderr.write(`${name}: ${sentence}\n`)
+  const interrupted = () => {
+    void scope.end().then(() => process.exit(130))
+  }
+  process.once('SIGINT', interrupted)
+  process.once('SIGTERM', interrupted)
+  let deadline: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const sentence = `It was not over after ${minutes[size]} minutes, and was ended.`
+    deadline = setTimeout(() => reject(new Error(sentence)), minutes[size] * 60_000)
+  })
+  try {
+    const finding = await Promise.race([measure({ size, scope, tell }), late])
+    return {
+      bench: name,
+      claim,
+      size,
+      measured_at: new Date().toISOString(),
+      seconds: Math.round((performance.now() - begin) / 1000),
+      machine: await machine(postgresVersion()),
+      ...finding,
+    }
+  } finally {
+    clearTimeout(deadline)
+    await scope.end()
+    process.off('SIGINT', interrupted)
+    process.off('SIGTERM', interrupted)
+  }
+}

@@ -1,0 +1,77 @@
+import type { Ratio, Series, Setup } from './finding.ts'
+
+/** What one contender did in one round, by the name and unit of each measure. */
+export type Sample = Record<string, number>
+
+export type Contenders = Record<string, (round: number) => Promise<Sample>>
+
+/** Rounds of A B C A B C …, so that whatever else the machine does meets all of them alike. */
+export class Rounds {
+  readonly #samples: Record<string, Sample[]> = {}
+
+  /** The round 0 warms caches, plans and compilers up, and is not kept. */
+  static async of(
+    contenders: Contenders,
+    rounds: number,
+    { tell }: Pick<Setup, 'tell'>,
+  ): Promise<Rounds> {
+    const measured = new Rounds()
+    for (let round = 0; round <= rounds; round += 1) {
+      for (const [name, measure] of Object.entries(contenders)) {
+        tell(round === 0 ? `warming up: ${name}` : `round ${round} of ${rounds}: ${name}`)
+        const sample = await measure(round)
+        if (round > 0) (measured.#samples[name] ??= []).push(sample)
+      }
+    }
+    return measured
+  }
+
+  values(contender: string, measure: string): number[] {
+    return (this.#samples[contender] ?? []).map(sample => sample[measure] ?? Number.NaN)
+  }
+
+  median(contender: string, measure: string): number {
+    return median(this.values(contender, measure))
+  }
+
+  series(): Series[] {
+    return Object.entries(this.#samples).flatMap(([contender, samples]) =>
+      Object.keys(samples[0] ?? {}).map(measure => ({
+        contender,
+        measure,
+        values: samples.map(sample => sample[measure] ?? Number.NaN),
+      })),
+    )
+  }
+
+  /** Of the contenders the one whose median is the highest. */
+  best(contenders: readonly string[], measure: string): string {
+    return contenders.reduce((best, next) =>
+      this.median(next, measure) > this.median(best, measure) ? next : best,
+    )
+  }
+}
+
+export function ratioOf(
+  name: string,
+  above: readonly number[],
+  below: readonly number[],
+  goal?: Ratio['goal'],
+): Ratio {
+  const values = above.map((value, round) => value / (below[round] ?? Number.NaN))
+  return { name, values, ...(goal && { goal }) }
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5)
+}
+
+/** The smallest value that is not exceeded by `part` of all; of two in the middle their mean. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((one, other) => one - other)
+  if (part === 0.5 && sorted.length > 0 && sorted.length % 2 === 0) {
+    const upper = sorted.length / 2
+    return ((sorted[upper - 1] ?? 0) + (sorted[upper] ?? 0)) / 2
+  }
+  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN
+}

@@ -1,0 +1,124 @@
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { startLoad } from './load/load.ts'
+import type { Bench, Series } from './measure/finding.ts'
+import { project } from './project.ts'
+import { connected, Postgres } from './servers/postgres.ts'
+import { startService } from './servers/service.ts'
+
+const CONNECTIONS = 64
+const EXECUTIONS = 1000
+const SHOWN = 20
+
+const sizes = { small: { seconds: 3 }, full: { seconds: 20 } }
+
+interface CpuProfile {
+  nodes: { id: number; callFrame: { functionName: string; url: string; lineNumber: number } }[]
+  samples: number[]
+}
+
+/** Where the time goes, for who wants to make it shorter. It claims nothing, and is run only by its name. */
+export const profile: Bench = {
+  claim: 'Where the time of claims and decrements goes: functions of the service, and statements.',
+  minutes: { small: 2, full: 5 },
+  run: async ({ size, scope, tell }) => {
+    const { seconds } = sizes[size]
+    const postgres = await Postgres.start(scope, {
+      shared_preload_libraries: 'pg_stat_statements',
+      track_io_timing: 'on',
+    })
+    const database = await postgres.database()
+    await connected(database, client => client.query('create extension pg_stat_statements'))
+    const folder = await mkdtemp(join(tmpdir(), 'rollcall-bench-profile-'))
+    scope.onEnd(() => rm(folder, { recursive: true, force: true }))
+    const load = startLoad(scope)
+    const service = await startService(scope, database, {
+      node: ['--cpu-prof', `--cpu-prof-dir=${folder}`],
+    })
+    const spread = {
+      origins: [service.origin],
+      connections: CONNECTIONS,
+      prefix: 'profile',
+      executions: EXECUTIONS,
+    }
+    await load.run('requests', { ...spread, workload: 'enqueue', count: EXECUTIONS, seconds: 60 })
+    await connected(database, client => client.query('select pg_stat_statements_reset()'))
+    tell('claims, then pairs of claim and decrement')
+    await load.run('requests', { ...spread, workload: 'claim', seconds })
+    await load.run('requests', { ...spread, workload: 'work', first: 10_000_000, seconds })
+    const statements = await slowest(database)
+    // Node writes the profile as it ends.
+    await service.stop()
+    const kept = await keepProfile(folder)
+    return {
+      series: [...statements, ...(await hottest(kept))],
+      ratios: [],
+      notes: [`The CPU profile is ${kept}; Chrome's developer tools open it.`],
+    }
+  },
+}
+
+async function slowest(database: string): Promise<Series[]> {
+  return connected(database, async client => {
+    const { rows } = await client.query<Record<string, string>>(
+      `select
+        substring(query from '-- ([A-Z]+ \\S+)') as route,
+        calls,
+        total_exec_time / calls as ms,
+        rows::float / calls as asks,
+        wal_bytes / greatest(rows, 1) as wal,
+        shared_blks_dirtied::float / greatest(rows, 1) as dirtied
+      from pg_stat_statements
+      where query like '-- %'
+      order by total_exec_time desc
+      limit 6`,
+    )
+    return rows.flatMap(({ route, calls, ms, asks, wal, dirtied }) =>
+      Object.entries({
+        calls,
+        'ms/call': ms,
+        'rows/call': asks,
+        'WAL bytes/row': wal,
+        'blocks dirtied/row': dirtied,
+      }).map(([measure, value]) => ({
+        contender: `statement of ${route ?? '?'}`,
+        measure,
+        values: [Number(value)],
+      })),
+    )
+  })
+}
+
+async function keepProfile(folder: string): Promise<string> {
+  const [name] = await readdir(folder)
+  if (name === undefined) throw new Error('Node wrote no CPU profile.')
+  const results = join(project, 'bench', 'results')
+  await mkdir(results, { recursive: true })
+  const kept = join(results, 'service.cpuprofile')
+  await copyFile(join(folder, name), kept)
+  return kept
+}
+
+/** Functions by the samples in which they themselves ran, of all samples that were not idle. */
+async function hottest(path: string): Promise<Series[]> {
+  const { nodes, samples } = JSON.parse(await readFile(path, 'utf8')) as CpuProfile
+  const names = new Map(
+    nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [
+      id,
+      url === ''
+        ? functionName
+        : `${functionName || '(anonymous)'} ${basename(url)}:${lineNumber + 1}`,
+    ]),
+  )
+  const counts = new Map<string, number>()
+  for (const sample of samples) {
+    const name = names.get(sample) ?? '?'
+    if (name !== '(idle)') counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  const busy = [...counts.values()].reduce((sum, count) => sum + count, 0)
+  return [...counts]
+    .toSorted(([, one], [, other]) => other - one)
+    .slice(0, SHOWN)
+    .map(([contender, count]) => ({ contender, measure: 'self %', values: [(100 * count) / busy] }))
+}

@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { startEmbedded } from '../../src/database/embedded.ts'
+import { pidFile } from '../../src/database/embedded/address.ts'
+import { packagedBinaries } from '../../src/database/embedded/binaries.ts'
+import { openDataFolder } from '../../src/database/embedded/folder.ts'
+import { shutDown } from '../../src/database/embedded/server.ts'
+import type { Scope } from '../measure/scope.ts'
+
+/** As in production but for the number of connections: the old statements take 64 and pgbench as many. */
+const SETTINGS = { max_connections: '400' }
+
+/**
+ * A Postgres of the bench's own, from the binaries that the service brings, with every default of durability: fsync,
+ * full_page_writes and synchronous_commit are on.
+ */
+export class Postgres {
+  /** The process id of the server itself. */
+  readonly pid: number
+  readonly #url: string
+  readonly #client: Client
+  #databases = 0
+
+  constructor(pid: number, url: string, client: Client) {
+    this.pid = pid
+    this.#url = url
+    this.#client = client
+  }
+
+  static async start(scope: Scope, settings: Record<string, string> = {}): Promise<Postgres> {
+    const dataDir = await mkdtemp(join(tmpdir(), 'rollcall-bench-'))
+    // The server of root runs as somebody else, who has to get in.
+    await chmod(dataDir, 0o755)
+    scope.onEnd(() => remove(dataDir))
+    const embedded = await startEmbedded({ dataDir, settings: { ...SETTINGS, ...settings } })
+    scope.onEnd(() => embedded.stop())
+    const client = new Client({ connectionString: embedded.url })
+    client.on('error', () => undefined)
+    await client.connect()
+    scope.onEnd(() => client.end())
+    const pid = Number.parseInt(await readFile(pidFile(await openDataFolder(dataDir)), 'utf8'), 10)
+    return new Postgres(pid, embedded.url, client)
+  }
+
+  /** A new empty database, as a URL. */
+  async database(): Promise<string> {
+    this.#databases += 1
+    const name = `bench_${this.#databases}`
+    await this.#client.query(`create database ${name}`)
+    return this.#url.replace('/rollcall?', `/${name}?`)
+  }
+
+  /** How far the log of all writes has come. */
+  async walBytes(): Promise<number> {
+    const { rows } = await this.#client.query<{ bytes: string }>(
+      `select pg_current_wal_insert_lsn() - '0/0' as bytes`,
+    )
+    return Number(rows[0]?.bytes)
+  }
+
+  /** Stops every process of the server for a while, as a machine that hangs does. */
+  async freeze(): Promise<() => void> {
+    const children = await readFile(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8')
+    const pids = [this.pid, ...children.trim().split(' ').map(Number)]
+    const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
+      for (const pid of pids) process.kill(pid, name)
+    }
+    signal('SIGSTOP')
+    let isFrozen = true
+    return () => {
+      if (isFrozen) signal('SIGCONT')
+      isFrozen = false
+    }
+  }
+}
+
+/** Of the binaries that npm installed. */
+export function postgresVersion(): string {
+  const manifest = readFileSync(join(packagedBinaries(), 'package.json'), 'utf8')
+  return (JSON.parse(manifest) as { version: string }).version
+}
+
+/** One connection to a database of the bench, for as long as `work` takes. */
+export async function connected<Result>(
+  url: string,
+  work: (client: Client) => Promise<Result>,
+): Promise<Result> {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** Stops it whoever is still connected, and removes all that it left. */
+async function remove(dataDir: string): Promise<void> {
+  const folder = await openDataFolder(dataDir)
+  // It is stopped already when nobody was connected any more.
+  await shutDown(folder, {}).catch(() => undefined)
+  await rm(folder.socket, { recursive: true, force: true })
+  await rm(folder.root, { recursive: true, force: true })
+  if (folder.root !== dataDir) await rm(dataDir, { recursive: true, force: true })
+}

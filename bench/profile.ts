@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { startLoad } from './load/load.ts'
 import type { Bench, Series } from './measure/finding.ts'
-import { project } from './project.ts'
+import { compiled, project } from './project.ts'
 import { connected, Postgres } from './servers/postgres.ts'
 import { startService } from './servers/service.ts'
 
@@ -63,18 +63,19 @@ async function slowest(database: string): Promise<Series[]> {
   return connected(database, async client => {
     const { rows } = await client.query<Record<string, string>>(
       `select
-        substring(query from '-- ([A-Z]+ \\S+)') as route,
+        query,
         calls,
         total_exec_time / calls as ms,
         rows::float / calls as asks,
         wal_bytes / greatest(rows, 1) as wal,
         shared_blks_dirtied::float / greatest(rows, 1) as dirtied
       from pg_stat_statements
-      where query like '-- %'
+      where query like '%json_to_recordset%' or query like '%jsonb_to_recordset%'
       order by total_exec_time desc
       limit 6`,
     )
-    return rows.flatMap(({ route, calls, ms, asks, wal, dirtied }) =>
+    const routes = await routeFiles()
+    return rows.flatMap(({ query, calls, ms, asks, wal, dirtied }) =>
       Object.entries({
         calls,
         'ms/call': ms,
@@ -82,12 +83,36 @@ async function slowest(database: string): Promise<Series[]> {
         'WAL bytes/row': wal,
         'blocks dirtied/row': dirtied,
       }).map(([measure, value]) => ({
-        contender: `statement of ${route ?? '?'}`,
+        contender: routes.get(fingerprint(query ?? '')) ?? 'another statement',
         measure,
         values: [Number(value)],
       })),
     )
   })
+}
+
+/** The statement files by what is left of them in pg_stat_statements. */
+async function routeFiles(): Promise<Map<string, string>> {
+  const files = await readdir(join(compiled, 'routes'), { recursive: true })
+  const statements = files.filter(file => file.endsWith('.sql'))
+  return new Map(
+    await Promise.all(
+      statements.map(async (file): Promise<[string, string]> => {
+        const text = await readFile(join(compiled, 'routes', file), 'utf8')
+        return [fingerprint(text), file]
+      }),
+    ),
+  )
+}
+
+/** The view knows neither the comment at the head, nor constants, nor how many a list has. */
+function fingerprint(sql: string): string {
+  return sql
+    .replaceAll(/--.*$/gm, '')
+    .replaceAll(/'[^']*'|\$\d+|\b(\d+|true|false|null)\b/g, '?')
+    .replaceAll(/\bin \([^)]*\)/g, 'in ?')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
 }
 
 async function keepProfile(folder: string): Promise<string> {
@@ -107,7 +132,7 @@ async function hottest(path: string): Promise<Series[]> {
     nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [
       id,
       url === ''
-        ? functionName
+        ? functionName || '(native)'
         : `${functionName || '(anonymous)'} ${basename(url)}:${lineNumber + 1}`,
     ]),
   )

@@ -45,7 +45,9 @@ export async function pgBossRun(order: PgBossOrder): Promise<Tally> {
   })
   boss.on('error', error => process.stderr.write(`${error.message}\n`))
   await boss.start()
-  await Promise.all([boss.createQueue(`${name}-batches`), boss.createQueue(`${name}-callback`)])
+  // One after the other: at once they deadlock.
+  await boss.createQueue(`${name}-batches`)
+  await boss.createQueue(`${name}-callback`)
   const counter = new Counter()
   const result = JSON.parse(RESULT) as object
   const begin = performance.now()

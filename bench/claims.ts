@@ -16,7 +16,7 @@ const A_ROUND = 500_000
 const RATE = 'claims/s'
 
 const sizes = {
-  small: { rounds: 3, seconds: 1 },
+  small: { rounds: 2, seconds: 1 },
   full: { rounds: 7, seconds: 5 },
 }
 

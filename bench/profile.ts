@@ -105,11 +105,11 @@ async function routeFiles(): Promise<Map<string, string>> {
   )
 }
 
-/** The view knows neither the comment at the head, nor constants, nor how many a list has. */
+/** The view knows neither the comment at the head, nor constants (of which epoch is one), nor how many a list has. */
 function fingerprint(sql: string): string {
   return sql
     .replaceAll(/--.*$/gm, '')
-    .replaceAll(/'[^']*'|\$\d+|\b(\d+|true|false|null)\b/g, '?')
+    .replaceAll(/'[^']*'|\$\d+|\b(\d+|true|false|null|epoch)\b/g, '?')
     .replaceAll(/\bin \([^)]*\)/g, 'in ?')
     .replaceAll(/\s+/g, ' ')
     .trim()

@@ -59,7 +59,7 @@ export const isolation: Bench = {
       locked.run('requests', {
         workload: 'decrement',
         origins,
-        connections: 512,
+        connections: 256,
         prefix: 'locked',
         executions: 1,
         first: round * 10_000,
@@ -74,34 +74,37 @@ export const isolation: Bench = {
       connected(database, async client => {
         await client.query('begin')
         await client.query(`select from barriers where execution_id = 'locked-0' for update`)
-        const both = Promise.all([visit(seconds), press(2 * round + 1)])
-        await pause(seconds * 1000)
+        const pressing = press(2 * round + 1)
+        const tally = await visit(seconds)
         await client.query('rollback')
-        const [tally, pressed] = await both
+        const pressed = await pressing
         return { ...waits(tally), 'callers of the locked one: 503': pressed.outcomes['503'] ?? 0 }
       })
-    const whileStopped = (stoppedSeconds: number) => async (round: number): Promise<Sample> => {
-      // Nothing of this gets warm.
-      if (round === 0) return {}
-      const before = await service.memory()
-      const visited = visit(stoppedSeconds + 3)
-      await pause(500)
-      const thaw = await postgres.freeze()
-      scope.onEnd(async () => thaw())
-      await pause(stoppedSeconds * 1000)
-      const after = await service.memory()
-      thaw()
-      const tally = await visited
-      return {
-        answered: tally.operations,
-        recorded: tally.outcomes['recorded'] ?? 0,
-        'refused with 503': tally.outcomes['503'] ?? 0,
-        'no answer': tally.outcomes['no answer'] ?? 0,
-        'longest wait ms': Math.max(...Object.values(tally.latencies).map(({ maxMs }) => maxMs)),
-        'memory before MiB': before.nowMiB,
-        'memory after MiB': after.nowMiB,
+    const whileStopped =
+      (stoppedSeconds: number) =>
+      async (round: number): Promise<Sample> => {
+        // Nothing of this gets warm.
+        if (round === 0) return {}
+        const before = await service.memory()
+        const visited = visit(stoppedSeconds + 4)
+        // Until its connections are open.
+        await pause(1500)
+        const thaw = await postgres.freeze()
+        scope.onEnd(async () => thaw())
+        await pause(stoppedSeconds * 1000)
+        const after = await service.memory()
+        thaw()
+        const tally = await visited
+        return {
+          answered: tally.operations,
+          recorded: tally.outcomes['recorded'] ?? 0,
+          'refused with 503': tally.outcomes['503'] ?? 0,
+          'no answer': tally.outcomes['no answer'] ?? 0,
+          'longest wait ms': Math.max(...Object.values(tally.latencies).map(({ maxMs }) => maxMs)),
+          'memory before MiB': before.nowMiB,
+          'memory after MiB': after.nowMiB,
+        }
       }
-    }
     const measured = await Rounds.of(
       {
         'no lock': quiet,

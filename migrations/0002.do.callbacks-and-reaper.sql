@@ -233,6 +233,42 @@ as $$
   where value is not null
 $$;
 
+-- What the message takes at most, known without building it: 64 bytes around each result, 1,100 for a missing batch with the
+-- longest owner, and 8 for each row that is read to find the missing. So what one statement builds is bounded in size and time.
+create function callback_message_bytes(barrier barriers, inline_bytes bigint) returns bigint
+language sql stable
+as $$
+  select coalesce(
+    octet_length(barrier.callback_message::text)::bigint,
+    4096 + octet_length(barrier.callback::text) + coalesce(octet_length(barrier.metadata::text), 0)
+      + 2 * coalesce(octet_length(barrier.reason), 0)
+      + case
+        when barrier.result_bytes + 64 * (barrier.succeeded + barrier.failed)::bigint <= inline_bytes
+          then barrier.result_bytes + 64 * (barrier.succeeded + barrier.failed)::bigint
+        else 0
+      end
+      + case
+        when barrier.state = 'expired'
+          then 1100 * least(barrier.total - barrier.succeeded - barrier.failed, 1000)
+            + 8 * (barrier.succeeded + barrier.failed)::bigint
+        else 0
+      end
+  )
+$$;
+
+-- The attempts of a callback and one more, which ends now: { outcome, status, error, milliseconds, response }. The newest 20
+-- are kept.
+create function callback_attempts_with(barrier barriers, ended jsonb) returns jsonb
+language sql stable
+as $$
+  select jsonb_path_query_array(
+    barrier.callback_attempts || (
+      jsonb_build_object('attempt', barrier.callback_attempt, 'started_at', rfc3339(barrier.callback_leased_at)) || ended
+    ),
+    '$[last - 19 to last]'
+  )
+$$;
+
 -- What GET, ack, retry and redeliver answer of a callback.
 create function callback_reply(barrier barriers) returns json
 language sql stable

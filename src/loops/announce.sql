@@ -1,8 +1,8 @@
 -- Tells every replica that barriers closed or were replaced, or that their callbacks are due again, and in which queue one is
--- due now. In a transaction of its own: NOTIFY in the one that closes would put all commits of the database behind one lock.
+-- due now, or whether one is to be posted. In a transaction of its own: NOTIFY in the one that closes would put all commits of the database behind one lock.
 --
 -- $1  [{ namespace, execution_id }]
--- ->  outcome: announced, queue (null: nothing is due in one), one row per ask, in order
+-- ->  outcome: announced, queue and posts (null: nothing is due there), one row per ask, in order
 
 with ask as materialized (
   select *
@@ -12,10 +12,10 @@ with ask as materialized (
 ),
 
 hint as materialized (
-  select ask.ord, ask.namespace, ask.execution_id, due.queue
+  select ask.ord, ask.namespace, ask.execution_id, due.queue, due.posts
   from ask
   left join lateral (
-    select barriers.callback_queue as queue
+    select barriers.callback_queue as queue, case when barriers.callback_host is not null then true end as posts
     from barriers
     where barriers.namespace = ask.namespace
       and barriers.execution_id = ask.execution_id
@@ -28,9 +28,10 @@ hint as materialized (
 select
   'announced' as outcome,
   queue,
+  posts,
   pg_notify(
     'rollcall_closings',
-    json_strip_nulls((select to_json(told) from (select namespace, execution_id, queue) as told))::text
+    json_strip_nulls((select to_json(told) from (select namespace, execution_id, queue, posts) as told))::text
   ) is null as sent
 from hint
 order by ord

@@ -14,9 +14,10 @@ export interface Execution {
   execution_id: string
 }
 
-/** Of an execution something happened: its barrier closed or was replaced, or its callback is due, in this queue. */
+/** Of an execution something happened: its barrier closed or was replaced, or its callback is due, in this queue or to be posted. */
 export interface Hint extends Execution {
   queue?: string
+  posts?: true
 }
 
 /** A barrier that closed. */
@@ -41,7 +42,7 @@ export class Closings {
   readonly #database: Database
   readonly #connection: pg.ClientConfig
   readonly #log: FastifyBaseLogger
-  readonly #announce: Run<{ outcome: string; queue?: string }>
+  readonly #announce: Run<{ outcome: string; queue?: string; posts?: true }>
   readonly #waiting = new Map<string, Set<{ generation: number; waiter: Waiter }>>()
   readonly #drained = new AbortController()
   readonly #onHint: ((hint: Hint) => void)[] = []
@@ -85,8 +86,7 @@ export class Closings {
     const { namespace, execution_id } = execution
     // Others find out by their query a second later if this is lost.
     this.#announce([{ namespace, execution_id }]).then(
-      ([{ queue }]) =>
-        this.#hint({ namespace, execution_id, ...(queue !== undefined && { queue }) }),
+      ([{ outcome: _, ...due }]) => this.#hint({ namespace, execution_id, ...due }),
       (error: unknown) =>
         this.#log.warn({ err: error }, 'An end could not be announced to the other replicas.'),
     )

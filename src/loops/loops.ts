@@ -23,6 +23,10 @@ export const loops = plugin<{ config: Config }>(
     app.addHook('onListen', async () => {
       reaper.start()
       if (secrets.length > 0) delivery.start()
+      else
+        app.log.warn(
+          'ROLLCALL_WEBHOOK_SECRET is not set: callbacks to URLs are refused, and those that are due wait.',
+        )
     })
     // Before the pool ends, which a step may be using.
     app.addHook('preClose', () => reaper.stop())

@@ -2,7 +2,7 @@ import t from 'tap'
 import { Webhook } from 'standardwebhooks'
 import { makeDue, secret } from '../fixtures/delivery.ts'
 import { freshDatabase } from '../fixtures/database.ts'
-import { rounds, tally, together, until } from '../fixtures/gate.ts'
+import { rounds, tally, times, together, until } from '../fixtures/gate.ts'
 import { build, caller, freePort, serve } from '../fixtures/process.ts'
 import { type Act, receiver } from '../fixtures/receiver.ts'
 
@@ -12,7 +12,7 @@ const root = await build(t)
 const keepsSilent: Act = () => undefined
 
 t.test('kill -9 before the delivery, and between the POST and its record', async t => {
-  const kills = 20
+  const kills = times(4)
   const database = await freshDatabase(t)
   const settings = {
     DATABASE_URL: database.url,
@@ -91,8 +91,8 @@ t.test('kill -9 before the delivery, and between the POST and its record', async
   }
 })
 
-t.test('1,000 callbacks, two replicas, of which one is killed half way', async t => {
-  const callbacks = 1_000
+t.test('callbacks of two replicas, of which one is killed half way', async t => {
+  const callbacks = times(200)
   const database = await freshDatabase(t)
   const settings = { DATABASE_URL: database.url, ROLLCALL_WEBHOOK_SECRET: secret }
   const underWay = new Map<string, number>()
@@ -146,5 +146,5 @@ t.test('1,000 callbacks, two replicas, of which one is killed half way', async t
     'none is lost',
   )
   t.equal(atOnce, 1, 'no attempt was sent twice at the same time')
-  t.ok(to.received.length <= callbacks + 8, `${to.received.length} deliveries`)
+  t.ok(to.received.length <= callbacks + 4, `${to.received.length} deliveries`)
 })

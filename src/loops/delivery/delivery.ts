@@ -13,14 +13,14 @@ const settleSql = statement('settle.sql', import.meta.url)
 
 /** Attempts that one replica makes at once: to one host, and in all. */
 const HOST_SLOTS = 4
-const SLOTS = 32
+const SLOTS = 64
+
+/** What one lease builds at most, in bytes of messages; it has to end long before its time-out. */
+const BUILD_BYTES = 8 * 1024 * 1024
 
 const LEASE_SECONDS = 60
 /** An attempt takes 15 s at most; it begins only while its lease has more than that left, with some to spare. */
 const LATEST_START_MS = 40_000
-
-/** How long a callback that was made due without a hint waits at most, before it is leased. */
-const REST_MS = 1_000
 
 interface Leased {
   namespace: string
@@ -29,8 +29,9 @@ interface Leased {
   callback_id: string
   state: 'delivering' | 'dead'
   token: string
-  /** Counted from when it was made due. */
   attempt: number
+  /** The same, counted from when it was last made due. */
+  nth: number
   url: string
   host: string
   message: RawJson
@@ -40,6 +41,8 @@ interface Options {
   sender: Sender
   /** How long attempts under way may take once the loop is stopped. */
   shutdownSeconds: number
+  /** How long a callback that was made due without a hint waits at most, before it is leased. */
+  restMs?: number
 }
 
 /**
@@ -59,12 +62,13 @@ export class Delivery {
     this.#app = app
     this.#options = options
     this.#settle = app.coalesce(settleSql)
-    app.closings.onHint(() => this.#bell.ring())
+    app.closings.onHint(({ posts }) => posts && this.#bell.ring())
   }
 
   start(): void {
     const { signal } = this.#stopped
-    this.#loop = loop(() => this.leaseOnce(), { restMs: REST_MS, signal, bell: this.#bell })
+    const { restMs = 1_000 } = this.#options
+    this.#loop = loop(() => this.leaseOnce(), { restMs, signal, bell: this.#bell })
   }
 
   /** Leases nothing more, and lets what is on its way arrive. What does not in time is sent again when its lease is over. */
@@ -96,6 +100,7 @@ export class Delivery {
           stringify([
             {
               most,
+              build_bytes: BUILD_BYTES,
               host_slots: HOST_SLOTS,
               in_flight: this.#hosts(),
               lease_seconds: LEASE_SECONDS,
@@ -132,12 +137,15 @@ export class Delivery {
   }
 
   async #deliver(callback: Leased, began: number): Promise<void> {
-    if (performance.now() - began > LATEST_START_MS) return
+    if (performance.now() - began > LATEST_START_MS) {
+      this.#log(callback).warn('A callback was leased too long ago to be sent; its lease will end.')
+      return
+    }
     try {
       const { callback_id: id, url, message } = callback
       const attempt = await this.#options.sender.post({ id, url, body: message.text })
       const { namespace, execution_id, generation, token } = callback
-      const end = endOf(attempt, callback.attempt)
+      const end = endOf(attempt, callback.nth)
       const [{ outcome }] = await this.#settle([
         { namespace, execution_id, generation, token, ...end, attempt: recordOf(attempt) },
       ])

@@ -4,14 +4,14 @@
 -- after the last attempt it is dead. The message is built here, from committed rows, when it is first needed: the
 -- closing is in the snapshot, and so is every batch that it counted.
 --
--- $1  [{ most, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes, public_url }]
--- ->  namespace, execution_id, generation, callback_id, state: delivering | dead, token, attempt (since it was made due),
---     url, host, message
+-- $1  [{ most, build_bytes, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes, public_url }]
+-- ->  namespace, execution_id, generation, callback_id, state: delivering | dead, token, attempt, nth (since it was
+--     made due), url, host, message
 
 with recursive ask as materialized (
   select *
   from json_to_recordset($1) as ask (
-    most integer, host_slots integer, in_flight json, lease_seconds integer, attempts integer, nonce text,
+    most integer, build_bytes bigint, host_slots integer, in_flight json, lease_seconds integer, attempts integer, nonce text,
     inline_bytes bigint, public_url text
   )
   limit 1
@@ -38,22 +38,30 @@ host (name) as (
   where host.name is not null
 ),
 
--- The longest due of all hosts, and of each no more than it has slots: a slow host keeps nobody else waiting.
+-- Of each host no more than it has slots. Hosts take turns: first those with the fewest attempts under way, then by age. So
+-- hosts that are slow and have much keep nobody else waiting.
 candidate as materialized (
   select waiting.namespace, waiting.execution_id, waiting.generation
   from host
   cross join ask
   cross join lateral (
-    select namespace, execution_id, generation, callback_due_at
-    from barriers
-    where callback_state in ('due', 'delivering')
-      and callback_host is not null
-      and callback_host = host.name
-      and callback_due_at <= now()
-    order by callback_due_at
-    limit greatest(0, ask.host_slots - coalesce((ask.in_flight ->> host.name)::integer, 0))
+    select coalesce((ask.in_flight ->> host.name)::integer, 0)
+  ) as under_way (count)
+  cross join lateral (
+    select namespace, execution_id, generation, callback_due_at,
+      under_way.count + row_number() over (order by callback_due_at) as turn
+    from (
+      select *
+      from barriers
+      where callback_state in ('due', 'delivering')
+        and callback_host is not null
+        and callback_host = host.name
+        and callback_due_at <= now()
+      order by callback_due_at
+      limit greatest(0, ask.host_slots - under_way.count)
+    ) as due
   ) as waiting
-  order by waiting.callback_due_at
+  order by waiting.turn, waiting.callback_due_at
   limit (select most from ask)
 ),
 
@@ -61,8 +69,9 @@ candidate as materialized (
 due as materialized (
   select barrier.*
   from (select * from candidate order by namespace, execution_id) as candidate
+  cross join ask
   cross join lateral (
-    select *
+    select *, callback_message_bytes(barriers, ask.inline_bytes) as bytes
     from barriers
     where barriers.namespace = candidate.namespace
       and barriers.execution_id = candidate.execution_id
@@ -73,14 +82,20 @@ due as materialized (
   ) as barrier
 ),
 
+-- As many as one statement should build; the first one always.
 verdict as materialized (
   select
-    due.namespace,
-    due.execution_id,
-    due.callback_state = 'delivering' as lease_ended,
-    due.callback_state = 'delivering' and due.callback_attempt - due.callback_attempts_before >= ask.attempts as given_up
-  from due
+    sized.namespace,
+    sized.execution_id,
+    sized.callback_state = 'delivering' as lease_ended,
+    sized.callback_state = 'delivering'
+      and sized.callback_attempt - sized.callback_attempts_before >= ask.attempts as given_up
+  from (
+    select due.*, sum(due.bytes) over (order by due.callback_due_at, due.execution_id) as bytes_until
+    from due
+  ) as sized
   cross join ask
+  where sized.bytes_until <= greatest(ask.build_bytes, sized.bytes)
 ),
 
 leased as (
@@ -94,13 +109,9 @@ leased as (
     callback_token = case when given_up then callback_token else concat_ws('.', generation, callback_attempt + 1, ask.nonce) end,
     callback_message = coalesce(callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)),
     callback_attempts = case
-      when lease_ended then jsonb_path_query_array(
-        callback_attempts || jsonb_build_object(
-          'attempt', callback_attempt, 'started_at', rfc3339(callback_leased_at), 'outcome', 'unknown', 'status', null,
-          'error', 'lease_ended', 'milliseconds', null, 'response', null
-        ),
-        '$[last - 19 to last]'
-      )
+      when lease_ended then callback_attempts_with(barriers, '{
+        "outcome": "unknown", "status": null, "error": "lease_ended", "milliseconds": null, "response": null
+      }')
       else callback_attempts
     end
   from verdict
@@ -116,7 +127,8 @@ select
   callback_id,
   callback_state as state,
   callback_token as token,
-  callback_attempt - callback_attempts_before as attempt,
+  callback_attempt as attempt,
+  callback_attempt - callback_attempts_before as nth,
   callback ->> 'url' as url,
   callback_host as host,
   callback_message as message

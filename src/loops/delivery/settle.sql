@@ -11,7 +11,7 @@ with ask as materialized (
   from rows from (
     json_to_recordset($1) as (
       namespace text, execution_id text, generation integer, token text, state text, wait_seconds double precision,
-      attempt json
+      attempt jsonb
     )
   ) with ordinality as ask (
     namespace, execution_id, generation, token, state, wait_seconds, attempt, ord
@@ -38,14 +38,7 @@ settled as (
     callback_state = ask.state,
     callback_due_at = case when ask.state = 'due' then clock_timestamp() + make_interval(secs => ask.wait_seconds) end,
     callback_settled_at = case when ask.state <> 'due' then clock_timestamp() end,
-    callback_attempts = jsonb_path_query_array(
-      barriers.callback_attempts || (
-        jsonb_build_object(
-          'attempt', barriers.callback_attempt, 'started_at', rfc3339(barriers.callback_leased_at)
-        ) || ask.attempt::jsonb
-      ),
-      '$[last - 19 to last]'
-    )
+    callback_attempts = callback_attempts_with(barriers, ask.attempt)
   from held
   join ask using (ord)
   where held.callback_state = 'delivering'

@@ -4,8 +4,8 @@
 -- $1  how many seconds a callback waits
 -- $2  results that need more bytes are not in the message
 -- $3  what results_url begins with
--- ->  one row for each callback given up, at most 10, as a message may be large: namespace, execution_id, generation, state,
---     reason, callback_id
+-- ->  one row for each callback given up, at most 2, as a message may be large: namespace, execution_id, generation, state,
+--     callback_id
 
 -- Closed and of this generation in the snapshot already, so that the snapshot has all batches that the message is built from.
 with candidate as materialized (
@@ -15,7 +15,7 @@ with candidate as materialized (
     and callback_queue is not null
     and callback_due_at <= now() - make_interval(secs => $1)
   order by callback_due_at
-  limit 10
+  limit 2
 ),
 
 barrier as materialized (
@@ -41,4 +41,4 @@ set
   callback_message = coalesce(callback_message, callback_message(barriers, $2, $3))
 from barrier
 where barriers.namespace = barrier.namespace and barriers.execution_id = barrier.execution_id
-returning barriers.namespace, barriers.execution_id, generation, state, reason, callback_id
+returning barriers.namespace, barriers.execution_id, generation, state, callback_id

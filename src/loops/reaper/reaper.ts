@@ -118,24 +118,41 @@ export class Reaper {
   }
 
   forgetClaimsOnce(): Promise<number> {
-    return this.#forget(forgetClaimsSql, this.#config.ROLLCALL_RETAIN_CLAIMS_SECONDS)
+    return this.#forget(
+      forgetClaimsSql,
+      this.#config.ROLLCALL_RETAIN_CLAIMS_SECONDS,
+      'Claims without a barrier were forgotten.',
+    )
   }
 
   forgetReplacedOnce(): Promise<number> {
-    return this.#forget(forgetReplacedSql, this.#config.ROLLCALL_RETAIN_REPLACED_SECONDS)
+    return this.#forget(
+      forgetReplacedSql,
+      this.#config.ROLLCALL_RETAIN_REPLACED_SECONDS,
+      'Batches of replaced generations were forgotten.',
+    )
   }
 
   forgetBatchesOnce(): Promise<number> {
-    return this.#forget(forgetBatchesSql, this.#config.ROLLCALL_RETAIN_BATCHES_SECONDS)
+    return this.#forget(
+      forgetBatchesSql,
+      this.#config.ROLLCALL_RETAIN_BATCHES_SECONDS,
+      'Batches of closed barriers were forgotten.',
+    )
   }
 
   forgetBarriersOnce(): Promise<number> {
-    return this.#forget(forgetBarriersSql, this.#config.ROLLCALL_RETAIN_TOMBSTONES_SECONDS)
+    return this.#forget(
+      forgetBarriersSql,
+      this.#config.ROLLCALL_RETAIN_TOMBSTONES_SECONDS,
+      'Tombstones were forgotten.',
+    )
   }
 
-  async #forget(sql: Statement, seconds: number): Promise<number> {
-    const { length } = await execute(this.#app.database, sql, [seconds])
-    return length
+  async #forget(sql: Statement, seconds: number, sentence: string): Promise<number> {
+    const { length: forgotten } = await execute(this.#app.database, sql, [seconds])
+    if (forgotten > 0) this.#app.log.info({ forgotten }, sentence)
+    return forgotten
   }
 
   #closed({ namespace, execution_id, generation, callback_id, state, reason }: Reaped): void {

@@ -35,6 +35,10 @@ export const ackCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/ack', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body }
-    return replyOf(await app.ask<CallbackAnswer>(sql, ask, { waits: true }))
+    return replyOf(
+      request,
+      await app.ask<CallbackAnswer>(sql, ask, { waits: true }),
+      'A callback was acknowledged.',
+    )
   })
 }

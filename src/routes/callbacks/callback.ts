@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { z } from 'zod'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
@@ -35,7 +36,10 @@ export const CallbackWish = z
       .string()
       .max(2048)
       .refine(
-        url => /^https?:\/\/[^\p{Cc}\s]+$/iu.test(url) && url.isWellFormed() && URL.canParse(url),
+        url =>
+          /^https?:\/\/[^\p{Cc}\s\\/?#][^\p{Cc}\s\\]*$/iu.test(url) &&
+          url.isWellFormed() &&
+          URL.canParse(url),
         'has to be an http or https URL',
       )
       .optional()
@@ -170,13 +174,21 @@ export interface CallbackAnswer {
   outcome: 'delivered' | 'due' | RefusalCode
   generation?: number
   attempt?: number
+  callback_id?: string
   callback_state?: string
   reply: RawJson
 }
 
-/** The callback as it is now, or the refusal with its truth. */
-export function replyOf({ outcome, reply, ...truth }: CallbackAnswer): RawJson {
-  if (outcome === 'delivered' || outcome === 'due') return reply
+/** The callback as it is now, and a line in the log; or the refusal with its truth. */
+export function replyOf(
+  { log, params }: { log: FastifyBaseLogger; params: { execution_id: string } },
+  { outcome, reply, callback_id, ...truth }: CallbackAnswer,
+  sentence: string,
+): RawJson {
+  if (outcome === 'delivered' || outcome === 'due') {
+    log.info({ ...params, generation: truth.generation, callback_id }, sentence)
+    return reply
+  }
   if (outcome === 'stale_generation') throw new Refusal(outcome, { generation: truth.generation })
   if (outcome === 'callback_not_found' && truth.callback_state !== undefined)
     throw new Refusal(outcome, {

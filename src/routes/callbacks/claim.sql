@@ -32,27 +32,7 @@ held as materialized (
         barriers.namespace,
         barriers.execution_id,
         barriers.generation,
-        -- An upper bound of what the message takes, known without building it: 64 bytes around each result; 1,100 for a
-        -- missing batch with the longest owner; and 8 for each row that is read to find the missing, so that one reply
-        -- reads a million of them at most, which takes a second.
-        coalesce(
-          octet_length(barriers.callback_message::text),
-          case
-            when barriers.result_bytes + 64 * (barriers.succeeded + barriers.failed)::bigint <= ask.inline_bytes
-              then barriers.result_bytes + 64 * (barriers.succeeded + barriers.failed)::bigint
-            else 0
-          end
-            + case
-              when barriers.state = 'expired'
-                then 1100 * least(barriers.total - barriers.succeeded - barriers.failed, 1000)
-                  + 8 * (barriers.succeeded + barriers.failed)::bigint
-              else 0
-            end
-            + octet_length(barriers.callback::text)
-            + coalesce(octet_length(barriers.metadata::text), 0)
-            + 2 * coalesce(octet_length(barriers.reason), 0)
-            + octet_length(ask.public_url)
-        ) + 4096 as bytes
+        callback_message_bytes(barriers, ask.inline_bytes) as bytes
       from barriers
       where barriers.namespace || '' = ask.namespace
         and barriers.callback_queue = ask.queue
@@ -99,13 +79,9 @@ leased as (
     callback_due_at = clock_timestamp() + make_interval(secs => ask.lease_seconds),
     callback_attempts = case
       when barriers.callback_state = 'due' then barriers.callback_attempts
-      else jsonb_path_query_array(
-        barriers.callback_attempts || jsonb_build_object(
-          'attempt', barriers.callback_attempt, 'started_at', rfc3339(barriers.callback_leased_at),
-          'outcome', 'unknown', 'status', null, 'error', 'lease_ended', 'milliseconds', null, 'response', null
-        ),
-        '$[last - 19 to last]'
-      )
+      else callback_attempts_with(barriers, '{
+        "outcome": "unknown", "status": null, "error": "lease_ended", "milliseconds": null, "response": null
+      }')
     end,
     callback_message = coalesce(
       barriers.callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)

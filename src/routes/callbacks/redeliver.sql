@@ -4,7 +4,7 @@
 -- and the schedule of posts begins anew. One that is still due or being delivered stays as it is.
 --
 -- $1  [{ namespace, execution_id }], one object
--- ->  outcome: due | execution_not_found | callback_not_found, callback_state, reply
+-- ->  outcome: due | execution_not_found | callback_not_found, callback_state, callback_id, reply
 
 with ask as materialized (
   select *
@@ -51,6 +51,7 @@ select
     else 'due'
   end as outcome,
   case when newest.callback is not null then newest.callback_state end as callback_state,
+  newest.callback_id,
   newest.reply
 from ask
 left join newest using (namespace, execution_id)

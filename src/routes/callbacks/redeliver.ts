@@ -28,7 +28,7 @@ export const redeliverCallback: Routes = async app => {
       { namespace, ...params },
       { once: true, waits: true },
     )
-    const reply = replyOf(answer)
+    const reply = replyOf(request, answer, 'A callback is due again.')
     app.closings.announce({ namespace, ...params })
     return reply
   })

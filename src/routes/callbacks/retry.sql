@@ -5,7 +5,7 @@
 --
 -- $1  [{ namespace, execution_id, token, delay_seconds, error }], one object
 -- ->  outcome: due | execution_not_found | stale_generation | callback_not_found | stale_token, generation, attempt,
---     callback_state, reply
+--     callback_state, callback_id, reply
 
 with ask as materialized (
   select
@@ -53,18 +53,13 @@ given_back as (
   set
     callback_state = 'due',
     callback_due_at = clock_timestamp() + make_interval(secs => judged.delay_seconds),
-    callback_attempts = jsonb_path_query_array(
-      barriers.callback_attempts || jsonb_build_object(
-        'attempt', barriers.callback_attempt,
-        'started_at', rfc3339(barriers.callback_leased_at),
-        'outcome', 'failed',
-        'status', null,
-        'error', judged.error,
-        'milliseconds', floor(1000 * extract(epoch from clock_timestamp() - barriers.callback_leased_at)),
-        'response', null
-      ),
-      '$[last - 19 to last]'
-    )
+    callback_attempts = callback_attempts_with(barriers, jsonb_build_object(
+      'outcome', 'failed',
+      'status', null,
+      'error', judged.error,
+      'milliseconds', floor(1000 * extract(epoch from clock_timestamp() - barriers.callback_leased_at)),
+      'response', null
+    ))
   from judged
   where barriers.namespace = judged.namespace
     and barriers.execution_id = judged.execution_id
@@ -84,6 +79,7 @@ select
   newest.generation,
   newest.callback_attempt as attempt,
   case when newest.callback is not null then newest.callback_state end as callback_state,
+  newest.callback_id,
   newest.reply
 from judged
 left join newest using (namespace, execution_id)

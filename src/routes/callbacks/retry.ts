@@ -52,7 +52,11 @@ export const retryCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/retry', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body }
-    const reply = replyOf(await app.ask<CallbackAnswer>(sql, ask, { waits: true }))
+    const reply = replyOf(
+      request,
+      await app.ask<CallbackAnswer>(sql, ask, { waits: true }),
+      'A callback was given back; it is due again.',
+    )
     app.closings.announce({ namespace, ...params })
     return reply
   })

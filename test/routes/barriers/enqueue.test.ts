@@ -562,3 +562,40 @@ async function nobodyWaits(): Promise<boolean> {
   )
   return waiting.length === 0
 }
+
+t.test('a callback URL that may not be called is refused, and nothing is stored', async t => {
+  const url = 'http://169.254.169.254/latest/meta-data'
+  const { status, body } = await s.enqueue('private', { total: 1, callback: { url } })
+  t.equal(status, 422)
+  t.strictSame(body, {
+    type: 'urn:rollcall:problem:callback_url_refused',
+    title: 'The callback URL may not be called from here.',
+    status: 422,
+    detail:
+      '169.254.169.254 is not a public address, and ROLLCALL_CALLBACK_ALLOW does not have it.',
+    code: 'callback_url_refused',
+  })
+  t.equal((await s.barrier('private')).status, 404)
+  const allowing = await service(t, {
+    database: s.database,
+    settings: { ROLLCALL_CALLBACK_ALLOW: '169.254.0.0/16' },
+  })
+  t.equal((await allowing.enqueue('private', { total: 1, callback: { url } })).status, 201)
+})
+
+t.test('without a secret no callback to a URL is taken', async t => {
+  const unsigned = await service(t, {
+    database: s.database,
+    settings: { ROLLCALL_WEBHOOK_SECRET: '' },
+  })
+  const url = 'https://receiver.example/'
+  t.match(await unsigned.enqueue('unsigned', { total: 1, callback: { url } }), {
+    status: 422,
+    body: {
+      code: 'callback_url_refused',
+      detail:
+        'Callbacks to URLs are signed, and ROLLCALL_WEBHOOK_SECRET is not set: set it, or name a queue.',
+    },
+  })
+  t.equal((await unsigned.enqueue('unsigned', { total: 1, callback: { queue: 'q' } })).status, 201)
+})

@@ -86,7 +86,7 @@ export class Closings {
     const { namespace, execution_id } = execution
     // Others find out by their query a second later if this is lost.
     this.#announce([{ namespace, execution_id }]).then(
-      ([{ outcome: _, ...due }]) => this.#hint({ namespace, execution_id, ...due }),
+      ([due]) => this.#hint({ ...due, namespace, execution_id }),
       (error: unknown) =>
         this.#log.warn({ err: error }, 'An end could not be announced to the other replicas.'),
     )

@@ -12,7 +12,7 @@ const root = await build(t)
 const keepsSilent: Act = () => undefined
 
 t.test('kill -9 before the delivery, and between the POST and its record', async t => {
-  const kills = times(4)
+  const kills = times(20)
   const database = await freshDatabase(t)
   const settings = {
     DATABASE_URL: database.url,
@@ -92,7 +92,7 @@ t.test('kill -9 before the delivery, and between the POST and its record', async
 })
 
 t.test('callbacks of two replicas, of which one is killed half way', async t => {
-  const callbacks = times(200)
+  const callbacks = times(1_000)
   const database = await freshDatabase(t)
   const settings = { DATABASE_URL: database.url, ROLLCALL_WEBHOOK_SECRET: secret }
   const underWay = new Map<string, number>()

@@ -17,9 +17,10 @@ as $$
 $$;
 
 alter table barriers
-  add column callback_queue text generated always as (callback ->> 'queue') stored,
-  add column callback_host text generated always as (lower(substring(callback ->> 'url' from '^[^:]+://([^/?#]*)'))) stored,
-  add column callback_priority smallint generated always as ((callback ->> 'priority')::smallint) stored,
+  -- Columns of their own and not generated ones, which every counting update would compute anew.
+  add column callback_queue text collate "C",
+  add column callback_host text collate "C",
+  add column callback_priority smallint,
   add column callback_token text,
   add column callback_attempt integer not null default 0,
   add column callback_attempts_before integer not null default 0,
@@ -52,10 +53,20 @@ alter table barriers
   add constraint barriers_callback_message_only_of_a_callback check (
     callback_message is null or callback_state <> 'none'
   ),
+  -- What is too long for an index has to fail as it comes, and not when its barrier closes.
+  add constraint barriers_callback_host_is_1_to_255_bytes check (octet_length(callback_host) between 1 and 255),
+  add constraint barriers_callback_queue_is_1_to_255_bytes check (octet_length(callback_queue) between 1 and 255),
   add constraint barriers_oldest_generation_is_not_newer check (oldest_generation between 1 and generation),
   add constraint barriers_batches_kept_while_needed check (
     batches_kept or (state <> 'open' and callback_state not in ('due', 'delivering')) or callback_message is not null
   );
+
+update barriers
+set
+  callback_queue = callback ->> 'queue',
+  callback_host = lower(substring(callback ->> 'url' from '^[^:]+://([^/?#\\]{1,255})')),
+  callback_priority = (callback ->> 'priority')::smallint
+where callback is not null;
 
 comment on column barriers.callback_due_at is 'When the callback is to be taken: due since then, or the end of the lease under which it is delivered.';
 comment on column barriers.callback_host is 'Host and port of the URL; each has a few slots of its own.';
@@ -138,6 +149,7 @@ as $$
         and execution_id = barrier.execution_id
         and generation = barrier.generation
         and state in ('succeeded', 'failed')
+        and barrier.succeeded + barrier.failed > 0
       order by batch_index
     ) as recorded
     where barrier.result_bytes + 64 * (barrier.succeeded + barrier.failed)::bigint <= inline_bytes
@@ -148,16 +160,16 @@ as $$
   gap as (
     select coalesce(lag(batch_index) over (order by batch_index), -1) + 1 as first, batch_index - 1 as last
     from (
-      select batch_index
+      select batch_index, state
       from batches
       where namespace = barrier.namespace
         and execution_id = barrier.execution_id
         and generation = barrier.generation
-        and state in ('succeeded', 'failed')
+        and barrier.state = 'expired'
       order by batch_index
       limit 1000000
-    ) as recorded
-    where barrier.state = 'expired'
+    ) as looked_at
+    where state in ('succeeded', 'failed')
   ),
 
   missing_index as (
@@ -177,9 +189,11 @@ as $$
           and execution_id = barrier.execution_id
           and generation = barrier.generation
           and state in ('succeeded', 'failed')
+          and barrier.state = 'expired'
+          and barrier.total <= 1000000
       ) as newest
       cross join lateral generate_series(coalesce(newest.batch_index, -1) + 1, barrier.total - 1) as missing (batch_index)
-      where barrier.state = 'expired' and barrier.succeeded + barrier.failed <= 1000000
+      where barrier.state = 'expired' and barrier.total <= 1000000
       limit 1000
     )
     limit 1000
@@ -249,8 +263,7 @@ as $$
       end
       + case
         when barrier.state = 'expired'
-          then 1100 * least(barrier.total - barrier.succeeded - barrier.failed, 1000)
-            + 8 * (barrier.succeeded + barrier.failed)::bigint
+          then 1100 * least(barrier.total - barrier.succeeded - barrier.failed, 1000) + 8 * barrier.total::bigint
         else 0
       end
   )
@@ -289,7 +302,7 @@ as $$
         select coalesce(json_agg(to_json(made) order by position), '[]')
         from rows from (
           jsonb_to_recordset(barrier.callback_attempts) as (
-            attempt integer, started_at text, outcome text, status integer, error text, milliseconds integer, response text
+            attempt integer, started_at text, outcome text, status integer, error text, milliseconds bigint, response text
           )
         ) with ordinality as one (attempt, started_at, outcome, status, error, milliseconds, response, position)
         cross join lateral (select attempt, started_at, outcome, status, error, milliseconds, response) as made

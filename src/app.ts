@@ -32,6 +32,9 @@ export async function buildApp(
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
     requestTimeout: 30_000,
+    // Closing waits for callbacks on their way and for a statement in flight, which is longer than the ten seconds of avvio.
+    pluginTimeout:
+      (config.ROLLCALL_SHUTDOWN_SECONDS + config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS + 30) * 1000,
     http: { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 },
     keepAliveTimeout: 75_000,
     forceCloseConnections: 'idle',

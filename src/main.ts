@@ -30,8 +30,9 @@ export async function serve(given: Config): Promise<void> {
     announceOn(app, postgres)
     closeWithGrace({ delay: false, logger: app.log }, async ({ err, signal }) => {
       if (err) app.log.fatal({ err }, 'An error that nobody caught ends the service.')
-      await stop(app, config, signal === 'SIGTERM' ? config.ROLLCALL_DRAIN_SECONDS : 0)
-      await postgres.stop()
+      await stop(app, config, signal === 'SIGTERM' ? config.ROLLCALL_DRAIN_SECONDS : 0).finally(
+        () => postgres.stop(),
+      )
     })
   } catch (error) {
     await postgres.stop()

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
+import { z } from 'zod'
 import { coalesce, type Run } from '../database/coalesce.ts'
 import { listen } from '../database/listen.ts'
 import { ask, type Database, statement } from '../database/statement.ts'
@@ -15,10 +16,14 @@ export interface Execution {
 }
 
 /** Of an execution something happened: its barrier closed or was replaced, or its callback is due, in this queue or to be posted. */
-export interface Hint extends Execution {
-  queue?: string
-  posts?: true
-}
+const Hint = z.object({
+  namespace: z.string(),
+  execution_id: z.string(),
+  queue: z.string().optional(),
+  posts: z.literal(true).optional(),
+})
+
+export type Hint = z.output<typeof Hint>
 
 /** A barrier that closed. */
 export interface Closing extends Execution {
@@ -99,9 +104,9 @@ export class Closings {
     const waiters = this.#waiting.get(key) ?? new Set()
     this.#waiting.set(key, waiters.add(entry))
     return {
-      stirred: (generation, deadline) => {
+      stirred: async (generation, deadline) => {
         entry.generation = generation
-        return waiter.stirred(deadline)
+        return (await waiter.stirred(deadline)) && waiters.has(entry)
       },
       leave: () => {
         waiters.delete(entry)
@@ -129,7 +134,8 @@ export class Closings {
   }
 
   #hear(payload: string): void {
-    const hint = JSON.parse(payload) as Hint
+    const hint = hintIn(payload)
+    if (hint === undefined) return
     this.#wake(keyOf(hint))
     this.#hint(hint)
   }
@@ -150,4 +156,14 @@ function keyOf({ namespace, execution_id }: Execution): string {
 function executionOf(key: string): Execution {
   const [namespace, execution_id] = JSON.parse(key) as [string, string]
   return { namespace, execution_id }
+}
+
+/** Anybody who may connect can send a NOTIFY, and so can another version of the service: what is no hint is passed over. */
+function hintIn(payload: string): Hint | undefined {
+  try {
+    const { success, data } = Hint.safeParse(JSON.parse(payload))
+    return success ? data : undefined
+  } catch {
+    return undefined
+  }
 }

@@ -29,8 +29,9 @@ export const loops = plugin<{ config: Config }>(
         )
     })
     // Before the pool ends, which a step may be using.
-    app.addHook('preClose', () => reaper.stop())
-    app.addHook('preClose', () => delivery.stop())
+    app.addHook('preClose', async () => {
+      await Promise.all([reaper.stop(), delivery.stop()])
+    })
   },
   { name: 'loops', dependencies: ['database', 'callbacks'] },
 )

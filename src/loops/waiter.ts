@@ -24,7 +24,8 @@ export class Waiter {
     const signal = AbortSignal.any([this.#woken.signal, this.#drained])
     await pause(milliseconds, undefined, { signal }).catch(() => undefined)
     const stirred = this.isWoken && !this.#drained.aborted && Date.now() < deadline
-    this.#woken = new AbortController()
+    // Who was woken too late passes it on.
+    if (stirred) this.#woken = new AbortController()
     return stirred
   }
 }

@@ -159,6 +159,14 @@ const wrong: Record<string, string[]> = {
     change('open', `callback_message = '{}'`),
     change('wanted', `callback_message = '{}'`),
   ],
+  barriers_callback_host_is_1_to_255_bytes: [
+    barrier('callback_host', `repeat('x', 256)`),
+    barrier('callback_host', `''`),
+  ],
+  barriers_callback_queue_is_1_to_255_bytes: [
+    barrier('callback_queue', `repeat('x', 256)`),
+    barrier('callback_queue', `''`),
+  ],
   barriers_oldest_generation_is_not_newer: [
     change('open', 'oldest_generation = 2'),
     change('open', 'oldest_generation = 0'),

@@ -108,10 +108,10 @@ t.test('a pull reads what is due in its queue, however much is settled or elsewh
     client.query(
       `insert into barriers (
         execution_id, total, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at, callback,
-        callback_events, callback_state, callback_id, callback_due_at, callback_settled_at, callback_message
+        callback_queue, callback_priority, callback_events, callback_state, callback_id, callback_due_at, callback_settled_at, callback_message
       )
       select $1 || $2 || number, 0, 'completed', now(), 'c', 'f', 'n', now(),
-        json_build_object('queue', $1::text, 'priority', 1 + number % 10), '{completed}', $2, $1 || $2 || number,
+        json_build_object('queue', $1::text, 'priority', 1 + number % 10), $1, 1 + number % 10, '{completed}', $2, $1 || $2 || number,
         case when $2 = 'due' then now() - make_interval(secs => number) end,
         case when $2 = 'delivered' then now() end, case when $2 = 'delivered' then '{}'::json end
       from generate_series(1, $3::integer) as number`,

@@ -361,9 +361,9 @@ t.test('idle polling reads nothing, however many barriers are closed', async t =
   const idle = await service(t, { database })
   await database.query(
     `insert into barriers (execution_id, state, total, fingerprint, enqueue_nonce, closing_nonce, closed_at, expires_at,
-      callback, callback_events, callback_state, callback_id, callback_settled_at, callback_message)
+      callback, callback_host, callback_events, callback_state, callback_id, callback_settled_at, callback_message)
     select 'run-' || n, 'completed', 0, '', '', '', now(), now(),
-      '{"url":"https://receiver.example/","events":["completed"],"priority":5}', '{completed}', 'delivered',
+      '{"url":"https://receiver.example/","events":["completed"],"priority":5}', 'receiver.example', '{completed}', 'delivered',
       'cb_' || n, now(), '{}'
     from generate_series(1, 10000) as n`,
   )
@@ -385,4 +385,37 @@ t.test('idle polling reads nothing, however many barriers are closed', async t =
     (await blocks()) - before < 60,
     'ten polls look at no barrier, and at a page or two of the index',
   )
+})
+
+t.test('a host has its slots however its URL is spelled', async t => {
+  const { s } = await stage(t)
+  const spellings = [
+    'https://v.example/',
+    'https://V.EXAMPLE:443/x',
+    'https://v.example./',
+    'https://v%2Eexample/y',
+  ]
+  for (const [nth, url] of spellings.entries())
+    await s.enqueue(`run-${nth}`, { total: 1, callback: { url } })
+  t.strictSame(await s.database.query('select distinct callback_host from barriers'), [
+    { callback_host: 'v.example' },
+  ])
+  const odd = [`https://${'a'.repeat(300)}.example/`, 'https://a\\b/', 'https:///a/']
+  for (const url of odd)
+    t.match(await s.enqueue('odd', { total: 1, callback: { url } }), {
+      status: 400,
+      body: { errors: [{ path: 'callback.url' }] },
+    })
+})
+
+t.test('what others send on the channel of the closings is passed over', async t => {
+  const { s } = await stage(t)
+  for (const payload of ['hello', 'null', '', '{"queue":1}'])
+    await s.database.query(`select pg_notify('rollcall_closings', $1)`, [payload])
+  const waiting = s.barrier('run', '?wait_seconds=50')
+  t.equal((await waiting).status, 404)
+  await s.enqueue('run', { total: 1 })
+  const end = s.barrier('run', '?wait_seconds=50')
+  await s.decrement('run', { batch_index: 0 })
+  t.match((await end).body, { state: 'completed' })
 })

@@ -91,10 +91,10 @@ t.test('64 pullers of many callbacks share them: each is leased once', async t =
     await database.query(
       `insert into barriers (
         execution_id, total, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at, callback,
-        callback_events, callback_state, callback_id, callback_due_at
+        callback_queue, callback_priority, callback_events, callback_state, callback_id, callback_due_at
       )
       select $1 || number, 0, 'completed', now(), 'c', 'f', 'n', now(),
-        json_build_object('queue', $1, 'priority', 1 + number % 10), '{completed}', 'due', $1 || number, now()
+        json_build_object('queue', $1, 'priority', 1 + number % 10), $1, 1 + number % 10, '{completed}', 'due', $1 || number, now()
       from generate_series(1, 200) as number`,
       [`run-${round}-`],
     )

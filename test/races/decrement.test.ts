@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Statement } from '../../src/database/statement.ts'
 import { freshDatabase } from '../fixtures/database.ts'
 import {
   type Answer,
@@ -83,7 +84,7 @@ t.test('a decrement that counts rows instead of its own nonces is caught', async
   const database = await freshDatabase(t)
   const caller = await callers(t, database, 4)
   const forgetful = mutant(statements.decrement, [
-    'where written.recorded_nonce = seen.nonce',
+    'where written.recorded_nonce = candidate.nonce and written.recorded_at = candidate.moment',
     'where true',
   ])
   await caller(0).ask(statements.enqueue, barrierOf('run', 8))
@@ -151,10 +152,36 @@ t.test('invariant 4: an abort and the last decrement have one winner', async t =
   })
 })
 
+t.test('invariant 2: copies of one run that all waited for the barrier count once', async t => {
+  const database = await freshDatabase(t)
+  const caller = await callers(t, database, 3)
+  const race = async (execution: string, sql: Statement) => {
+    // It stays open, so that a late copy finds no closed barrier to stop it.
+    await caller(0).ask(statements.enqueue, barrierOf(execution, 9))
+    const asked = decrementOf(execution)
+    const answers = await behindLock(database, lockOf(execution), 3, () =>
+      together(3, nth => caller(nth).ask(sql, asked, true)),
+    )
+    const [row] = await database.query<{ succeeded: number }>(
+      'select succeeded from barriers where execution_id = $1',
+      [execution],
+    )
+    return { outcomes: tally(answers.map(({ outcome }) => outcome)), ...row }
+  }
+  for (const told of await rounds(times(40), round => race(`run-${round}`, statements.decrement)))
+    t.strictSame(told, { outcomes: { recorded: 3 }, succeeded: 1 })
+
+  const counting = mutant(statements.decrement, [' and written.recorded_at = candidate.moment', ''])
+  t.equal((await race('mutant', counting)).succeeded, 3, 'by the nonce alone each would count')
+})
+
+/** Each order as often as the other. */
+const PAIRS = times(5)
+
 t.test('invariant 4: who waited for the barrier first wins, abort or decrement', async t => {
   const database = await freshDatabase(t)
   const caller = await callers(t, database, 2)
-  const told = await rounds(FEW, async round => {
+  const told = await rounds(2 * PAIRS, async round => {
     const execution = `run-${round}`
     await caller(0).ask(statements.enqueue, barrierOf(execution, 1))
     const acts = [
@@ -170,12 +197,12 @@ t.test('invariant 4: who waited for the barrier first wins, abort or decrement',
     return answers.map(({ outcome }) => outcome).join(' ')
   })
   t.strictSame(tally(told), {
-    'recorded already_closed': FEW / 2,
-    'aborted barrier_closed': FEW / 2,
+    'recorded already_closed': PAIRS,
+    'aborted barrier_closed': PAIRS,
   })
   t.strictSame(await states(database), {
-    'completed 1 due, 1 recorded': FEW / 2,
-    'aborted 0 none, 0 recorded': FEW / 2,
+    'completed 1 due, 1 recorded': PAIRS,
+    'aborted 0 none, 0 recorded': PAIRS,
   })
 })
 

@@ -57,6 +57,7 @@ export class Delivery {
   readonly #stopped = new AbortController()
   readonly #inFlight = new Set<{ host: string; ended: Promise<void> }>()
   #loop: Promise<void> = Promise.resolve()
+  #failed = false
 
   constructor(app: FastifyInstance, options: Options) {
     this.#app = app
@@ -89,7 +90,9 @@ export class Delivery {
   /** Leases what is due and begins to send it; returns how many. */
   async leaseOnce(): Promise<number> {
     const { database, log, message } = this.#app
-    const most = SLOTS - this.#inFlight.size
+    const free = SLOTS - this.#inFlight.size
+    // After a failure one at a time, so that one that cannot be built keeps fewer others waiting.
+    const most = this.#failed ? Math.min(1, free) : free
     if (most === 0) return 0
     const began = performance.now()
     try {
@@ -113,9 +116,11 @@ export class Delivery {
         // A lease that nobody heard of ends by itself.
         { once: true },
       )
+      this.#failed = false
       for (const callback of leased) this.#begin(callback, began)
       return leased.length
     } catch (error) {
+      this.#failed = true
       log.warn({ err: error }, 'The callbacks that are due could not be leased.')
       return 0
     }
@@ -159,9 +164,9 @@ export class Delivery {
   }
 
   #hosts(): Record<string, number> {
-    const counts: Record<string, number> = {}
-    for (const { host } of this.#inFlight) counts[host] = (counts[host] ?? 0) + 1
-    return counts
+    const counts = new Map<string, number>()
+    for (const { host } of this.#inFlight) counts.set(host, (counts.get(host) ?? 0) + 1)
+    return Object.fromEntries(counts)
   }
 
   #tell(callback: Leased, { status, error, milliseconds }: Attempt, end: string): void {

@@ -97,7 +97,8 @@ export class Reaper {
       if (state !== 'open') this.#closed(barrier)
       done += recorded
     }
-    return done
+    // There is more to look at, so that the loop does not rest.
+    return this.#looked ? done + 1 : done
   }
 
   async giveUpOnce(): Promise<number> {

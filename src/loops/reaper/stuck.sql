@@ -16,7 +16,7 @@ with barrier as materialized (
   from barriers
   where state = 'open' and stuck_check_at <= now()
   order by stuck_check_at
-  limit 100
+  limit 10
   for no key update skip locked
 ),
 
@@ -48,7 +48,15 @@ set
   callback_state = case when is_stuck and 'expired' = any (callback_events) then 'due' else 'none' end,
   callback_id = case when is_stuck and 'expired' = any (callback_events) then 'cb_' || nonce end,
   callback_due_at = case when is_stuck and 'expired' = any (callback_events) then clock_timestamp() end,
-  stuck_check_at = greatest(patience_ends_at, leases_end_at, clock_timestamp() + interval '1 second')
+  -- Not only when the longest lease ends: its batch may be recorded long before, and nothing progress after that.
+  stuck_check_at = greatest(
+    patience_ends_at,
+    case
+      when leases_end_at is not null
+        then least(leases_end_at, clock_timestamp() + make_interval(secs => stuck_after_seconds))
+    end,
+    clock_timestamp() + interval '1 second'
+  )
 from verdict
 where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
 returning barriers.namespace, barriers.execution_id, barriers.generation, state, reason, callback_id

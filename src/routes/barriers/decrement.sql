@@ -91,9 +91,10 @@ seen as materialized (
   ) as batch on true
 ),
 
--- The first ask of each batch whose token is not another's.
+-- The first ask of each batch whose token is not another's. The moment is taken once the barrier is locked, so it is later than
+-- that of an earlier copy of the same run, whose nonces are the same: by it a run knows what it wrote itself.
 candidate as materialized (
-  select distinct on (namespace, execution_id, batch_index) *
+  select distinct on (namespace, execution_id, batch_index) *, clock_timestamp() as moment
   from seen
   where barrier_state = 'open'
     and batch_index < total
@@ -110,7 +111,7 @@ written as (
   )
   select
     namespace, execution_id, generation, batch_index, status_asked, coalesce(attempt, 0), token_judged, nonce,
-    clock_timestamp(), result, error,
+    moment, result, error,
     coalesce(octet_length(result::text), 0) + coalesce(octet_length(error::text), 0)
   from candidate
   order by namespace, execution_id, generation, batch_index
@@ -136,15 +137,16 @@ written as (
       offset 0
     ) as verdict
   )
-  returning namespace, execution_id, generation, batch_index, state, attempt, token, recorded_nonce, result, error,
-    outcome_bytes
+  returning namespace, execution_id, generation, batch_index, state, attempt, token, recorded_nonce, recorded_at,
+    result, error, outcome_bytes
 ),
 
 counted_batch as materialized (
-  select seen.ord, seen.namespace, seen.execution_id, seen.batch_index, seen.nonce, written.state, written.outcome_bytes
-  from seen
+  select candidate.ord, candidate.namespace, candidate.execution_id, candidate.batch_index, candidate.nonce, written.state,
+    written.outcome_bytes
+  from candidate
   join written using (namespace, execution_id, generation, batch_index)
-  where written.recorded_nonce = seen.nonce
+  where written.recorded_nonce = candidate.nonce and written.recorded_at = candidate.moment
 ),
 
 tally as materialized (

@@ -5,7 +5,7 @@
 -- was created is told by the nonce, so that a repeat of the same ask answers as the first time.
 --
 -- $1  [{ namespace, execution_id, nonce, enqueue_key, conflict_policy, generation, fingerprint, total,
---        tolerated_failure_count, max_attempts, metadata, callback, callback_events, expires_in_seconds,
+--        tolerated_failure_count, max_attempts, metadata, callback, callback_host, callback_events, expires_in_seconds,
 --        stuck_after_seconds }]
 -- ->  outcome: created | existing | enqueue_mismatch | barrier_exists | stale_generation | execution_not_found
 --       | again, generation, state, callback_id, reply
@@ -15,7 +15,7 @@ with ask as materialized (
   from json_to_recordset($1) as ask (
     namespace text, execution_id text, nonce text, enqueue_key text, conflict_policy text, generation integer,
     fingerprint text, total integer, tolerated_failure_count integer, max_attempts integer, metadata json,
-    callback json, callback_events text[], expires_in_seconds integer, stuck_after_seconds integer
+    callback json, callback_host text, callback_events text[], expires_in_seconds integer, stuck_after_seconds integer
   )
 ),
 
@@ -56,14 +56,14 @@ written as (
   insert into barriers as barrier (
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
     fingerprint, enqueue_key, enqueue_nonce, closing_nonce, closed_at, expires_at,
-    stuck_check_at, callback, callback_events, callback_state, callback_id, callback_due_at
+    stuck_check_at, callback, callback_queue, callback_host, callback_priority, callback_events, callback_state, callback_id, callback_due_at
   )
   select
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
     fingerprint, enqueue_key, nonce, closing_nonce, closed_at,
     clock_timestamp() + make_interval(secs => expires_in_seconds),
     clock_timestamp() + make_interval(secs => stuck_after_seconds),
-    callback, coalesce(callback_events, '{}'),
+    callback, callback ->> 'queue', callback_host, (callback ->> 'priority')::smallint, coalesce(callback_events, '{}'),
     case when callback_is_due then 'due' else 'none' end,
     case when callback_is_due then 'cb_' || nonce end,
     case when callback_is_due then clock_timestamp() end
@@ -95,6 +95,9 @@ written as (
     ),
     closing_nonce = excluded.closing_nonce,
     callback = excluded.callback,
+    callback_queue = excluded.callback_queue,
+    callback_host = excluded.callback_host,
+    callback_priority = excluded.callback_priority,
     callback_events = excluded.callback_events,
     callback_state = excluded.callback_state,
     callback_id = excluded.callback_id,

@@ -4,7 +4,7 @@ import { statement } from '../../database/statement.ts'
 import { type RawJson, stringify } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../batches/batch.ts'
-import { CallbackState, CallbackWish } from '../callbacks/callback.ts'
+import { CallbackState, CallbackWish, hostOf } from '../callbacks/callback.ts'
 import {
   CallersJson,
   Generation,
@@ -142,6 +142,7 @@ export const enqueue: Routes = async app => {
         conflict_policy,
         generation,
         fingerprint: createHash('sha256').update(stringify(content)).digest('hex'),
+        callback_host: content.callback?.url && hostOf(content.callback.url),
         callback_events: content.callback?.events,
       },
       { waits: true },

@@ -29,6 +29,12 @@ export const Queue = text(255).refine(
   'has to have 1 to 255 bytes',
 )
 
+/** Host and port of a URL, however it is spelled: each has a few slots of its own. */
+export function hostOf(url: string): string {
+  const { hostname, port } = new URL(url)
+  return `${hostname.replace(/\.$/, '')}${port && `:${port}`}`
+}
+
 /** What a producer wants to be told, where, and with which words of its own. */
 export const CallbackWish = z
   .strictObject({
@@ -41,6 +47,10 @@ export const CallbackWish = z
           url.isWellFormed() &&
           URL.canParse(url),
         'has to be an http or https URL',
+      )
+      .refine(
+        url => !URL.canParse(url) || hostOf(url).length <= 255,
+        'has to have a host of at most 255 characters',
       )
       .optional()
       .describe('Where the message is POSTed, signed as Standard Webhooks asks.'),

@@ -294,10 +294,10 @@ t.test('a thousand who wait hold no connection, and one due callback wakes one o
   await s.database.query(
     `insert into barriers (
       execution_id, total, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at, callback,
-      callback_events, callback_state, callback_id, callback_due_at
+      callback_queue, callback_priority, callback_events, callback_state, callback_id, callback_due_at
     )
     select 'crowd-' || number, 0, 'completed', now(), 'c', 'f', 'n', now(),
-      '{"queue":"crowd","events":["completed"],"priority":5}', '{completed}', 'due', 'cb_' || number, now()
+      '{"queue":"crowd","events":["completed"],"priority":5}', 'crowd', 5, '{completed}', 'due', 'cb_' || number, now()
     from generate_series(1, 999) as number`,
   )
   await small.app.pulls.lookOnce()

@@ -1,20 +1,18 @@
 import { Connection } from './connection.ts'
 
-/**
- * Resolves when the run is known to be over. Waits on the barrier, as long as there is no delivery of callbacks in this
- * tree; with it, this is the place to receive the webhook or to claim the callback instead.
- */
+/** The queue that a run's callback is pulled from, which nobody else waits at. */
+export const queueOf = (execution: string): string => `bench-${execution}`
+
+/** Resolves when the run's callback is there: pulled from its queue by a long poll, message and all. */
 export async function arrivalOf(origin: string, execution: string): Promise<void> {
   const connection = await Connection.open(origin)
+  const asked = JSON.stringify({ queue: queueOf(execution), wait_seconds: 50 })
   try {
     for (;;) {
-      const { body } = await connection.ask(
-        'GET',
-        `/executions/${execution}/barrier?wait_seconds=50`,
-      )
-      const state = /"state":"(\w+)"/.exec(body)?.[1]
-      if (state === 'completed') return
-      if (state !== 'open') throw new Error(`The run did not complete: ${body}`)
+      const { status, body } = await connection.ask('POST', '/callbacks/claim', asked)
+      if (status !== 200) throw new Error(`The callback cannot be pulled: ${body}`)
+      if (body.includes('"type":"barrier.completed"')) return
+      if (body !== '{"callbacks":[]}') throw new Error(`The run did not complete: ${body}`)
     }
   } finally {
     connection.close()

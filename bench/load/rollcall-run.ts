@@ -1,4 +1,4 @@
-import { arrivalOf } from './arrival.ts'
+import { arrivalOf, queueOf } from './arrival.ts'
 import { Connection } from './connection.ts'
 import { requests } from './requests.ts'
 import type { Tally } from './tally.ts'
@@ -21,7 +21,7 @@ export async function rollcallRun(order: RunOrder): Promise<Tally> {
   await producer.ask(
     'POST',
     `/executions/${execution}/barrier/enqueue`,
-    JSON.stringify({ total: batches, callback: { queue: 'bench' } }),
+    JSON.stringify({ total: batches, callback: { queue: queueOf(execution) } }),
   )
   producer.close()
   const arrival = arrivalOf(origin, execution)

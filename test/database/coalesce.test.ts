@@ -3,7 +3,7 @@ import { Pool, type QueryResultRow } from 'pg'
 import t, { type Test } from 'tap'
 import { coalesce } from '../../src/database/coalesce.ts'
 import { Slots } from '../../src/database/slots.ts'
-import { type Database, freshDatabase } from '../fixtures/database.ts'
+import { clonedDatabase, type Database } from '../fixtures/database.ts'
 
 interface Row {
   outcome: string
@@ -55,7 +55,7 @@ async function waitersIn(database: Database): Promise<number> {
 
 /** A database with a log of runs, and a service's pool on it. */
 async function stage(t: Test, size = 10) {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   await database.query(
     'create table runs (run bigint generated always as identity, asks integer, waits boolean)',
   )

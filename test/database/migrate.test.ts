@@ -1,11 +1,11 @@
 import { Client } from 'pg'
 import t from 'tap'
 import { migrate, newestVersion } from '../../src/database/migrate.ts'
-import { type Database, freshDatabase } from '../fixtures/database.ts'
+import { type Database, clonedDatabase } from '../fixtures/database.ts'
 
 /** A database without a schema. */
-async function emptyDatabase(t: Parameters<typeof freshDatabase>[0]): Promise<Database> {
-  const database = await freshDatabase(t)
+async function emptyDatabase(t: Parameters<typeof clonedDatabase>[0]): Promise<Database> {
+  const database = await clonedDatabase(t)
   await database.query('drop schema public cascade')
   await database.query('create schema public')
   return database
@@ -29,19 +29,19 @@ t.test('three replicas that migrate at once make one schema', async t => {
     'select version::integer from schemaversion where version > 0',
   )
   t.equal(versions.length, newest, 'each file once')
-  const template = await freshDatabase(t)
+  const template = await clonedDatabase(t)
   t.strictSame(await objectsOf(database), await objectsOf(template))
 })
 
 t.test('a second run has nothing to do and changes nothing', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   const before = await database.query('select * from schemaversion')
   t.strictSame(await migrate(database.url), { version: await newestVersion(), applied: [] })
   t.strictSame(await database.query('select * from schemaversion'), before)
 })
 
 t.test('data stays through a second run', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   await database.query(
     `insert into barriers (execution_id, total, fingerprint, enqueue_nonce, expires_at)
      values ('kept', 1, 'f', 'n', now())`,
@@ -51,7 +51,7 @@ t.test('data stays through a second run', async t => {
 })
 
 t.test('a database that is ahead is left alone', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   await database.query('insert into schemaversion (version) values (9999)')
   const before = [await objectsOf(database), await database.query('select * from schemaversion')]
   t.strictSame(await migrate(database.url), { version: 9999, applied: [] })

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { readConfig } from '../../src/config.ts'
 import { poolOptions } from '../../src/database/connect.ts'
-import { freshDatabase } from '../fixtures/database.ts'
+import { clonedDatabase } from '../fixtures/database.ts'
 
 const source = new URL('../../src/', import.meta.url)
 const statements = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter(file =>
@@ -49,7 +49,7 @@ const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
 }
 
 t.test('a plan that was made on empty tables looks every row up by its key', async t => {
-  const { url } = await freshDatabase(t)
+  const { url } = await clonedDatabase(t)
   const pool = new Pool(poolOptions(readConfig({}), { connectionString: url }))
   t.teardown(() => pool.end())
   t.ok(statements.includes('routes/batches/claim.sql'), 'the statements were found')
@@ -99,7 +99,7 @@ t.test('a plan that was made on empty tables looks every row up by its key', asy
 })
 
 t.test('a pull reads what is due in its queue, however much is settled or elsewhere', async t => {
-  const { url } = await freshDatabase(t)
+  const { url } = await clonedDatabase(t)
   const pool = new Pool(poolOptions(readConfig({}), { connectionString: url }))
   t.teardown(() => pool.end())
   const client = await pool.connect()

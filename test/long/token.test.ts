@@ -65,7 +65,7 @@ const rivals: {
 for (const { name, sql, alone, first, second } of rivals) {
   t.test(`invariant 1: ${name} of a zombie and the takeover have one winner`, async t => {
     const database = await freshDatabase(t)
-    const caller = await callers(t, database, 2)
+    const caller = await callers(database, 2)
     const tokens = await rounds(ROUNDS, async round => {
       if (!alone) await caller(0).ask(statements.enqueue, barrierOf(`run-${round}`, 1))
       return tokenIn(await caller(0).ask(statements.claim, claimOf(`run-${round}`)))
@@ -128,7 +128,7 @@ t.test('invariant 1: zombies and takeovers of two replicas have one winner', asy
 
 t.test('invariant 1: a claim that meets a clear is granted before it or after', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 2)
+  const caller = await callers(database, 2)
   const tokens = await rounds(ROUNDS, async round =>
     tokenIn(await caller(0).ask(statements.claim, claimOf(`run-${round}`))),
   )

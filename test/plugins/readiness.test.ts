@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { freshDatabase } from '../fixtures/database.ts'
+import { clonedDatabase } from '../fixtures/database.ts'
 import { type Reply, service } from '../fixtures/service.ts'
 
 const routes: [method: string, url: string, body?: object][] = [
@@ -41,7 +41,7 @@ function mustBeUnready(t: Test, reply: Reply, detail: RegExp): void {
 }
 
 t.test('a database that is behind is not ready, and every route says so', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   await database.query('delete from schemaversion')
   const s = await service(t, { database })
   for (const [method, url, body] of [...probes, ...routes] as typeof routes) {
@@ -52,7 +52,7 @@ t.test('a database that is behind is not ready, and every route says so', async 
 })
 
 t.test('a database without a schema is behind as well', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   await database.query('drop schema public cascade')
   await database.query('create schema public')
   const s = await service(t, { database })
@@ -63,7 +63,7 @@ t.test('a database without a schema is behind as well', async t => {
 })
 
 t.test('a database that is ahead is not ready, and every route says so', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   await database.query('insert into schemaversion (version) values (9999)')
   const s = await service(t, { database })
   for (const [method, url, body] of [...probes, ...routes] as typeof routes) {
@@ -72,7 +72,7 @@ t.test('a database that is ahead is not ready, and every route says so', async t
 })
 
 t.test('a database that may lose acknowledged writes is not ready, unless told so', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   const [row] = await database.query<{ name: string }>('select current_database() as name')
   await database.query(`alter database "${row?.name ?? ''}" set synchronous_commit = off`)
   const s = await service(t, { database })
@@ -91,7 +91,7 @@ t.test('a database that may lose acknowledged writes is not ready, unless told s
 })
 
 t.test('a database that takes no writes is not ready', async t => {
-  const database = await freshDatabase(t)
+  const database = await clonedDatabase(t)
   const [row] = await database.query<{ name: string }>('select current_database() as name')
   await database.query(`alter database "${row?.name ?? ''}" set default_transaction_read_only = on`)
   const s = await service(t, { database })

@@ -44,7 +44,7 @@ const pulledOf = (answer: unknown) => (answer as Pulled).callbacks
 
 t.test('of 64 pullers of one due callback one is leased it', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 64)
+  const caller = await callers(database, 64)
   const told = await rounds(times(200), async round => {
     const execution = `run-${round}`
     await caller(0).ask(
@@ -68,7 +68,7 @@ t.test(
   'of 64 pullers of a lease that is over one takes it over, with a token of its own',
   async t => {
     const database = await freshDatabase(t)
-    const caller = await callers(t, database, 64)
+    const caller = await callers(database, 64)
     await caller(0).ask(
       statements.enqueue,
       barrierOf('run', 0, { callback: { queue: 'q', priority: 5 } }),
@@ -86,7 +86,7 @@ t.test(
 
 t.test('64 pullers of many callbacks share them: each is leased once', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 64)
+  const caller = await callers(database, 64)
   const told = await rounds(times(5), async round => {
     await database.query(
       `insert into barriers (
@@ -155,7 +155,7 @@ t.test(
   'a callback whose barrier is replaced as it is pulled has the results of its own run',
   async t => {
     const database = await freshDatabase(t)
-    const caller = await callers(t, database, 4)
+    const caller = await callers(database, 4)
     const callback = { queue: 'q', priority: 5 }
     const told = await rounds(times(50), async round => {
       const execution = `run-${round}`
@@ -210,7 +210,7 @@ t.test('a generation that is newer than the snapshot is left for the next look',
  */
 async function replacedBetween(t: Test, sql: Statement): Promise<Pulled['callbacks']> {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 2)
+  const caller = await callers(database, 2)
   const callback = { queue: 'q', priority: 5 }
   await caller(0).ask(statements.enqueue, barrierOf('run', 0, { callback }))
   const held = mutant(sql, [
@@ -240,7 +240,7 @@ async function replacedBetween(t: Test, sql: Statement): Promise<Pulled['callbac
 
 t.test('an ack that waits for a replace does not settle the new callback', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 3)
+  const caller = await callers(database, 3)
   const callback = { queue: 'q', priority: 5 }
   const told = await rounds(30, async round => {
     const execution = `run-${round}`

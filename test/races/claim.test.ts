@@ -71,7 +71,7 @@ t.test('invariant 1: of 64 claims of an expired lease exactly one takes over', a
 
 t.test('invariant 1: of 64 connections one is granted, at birth and at lease end', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, CALLERS)
+  const caller = await callers(database, CALLERS)
   const race = (round: number) =>
     together(CALLERS, nth => caller(nth).ask(statements.claim, claimOf(`run-${round}`)))
 
@@ -96,7 +96,7 @@ t.test('invariant 1: of 64 connections one is granted, at birth and at lease end
 
 t.test('invariant 1: claims that all saw the batch free still get one grant', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 16)
+  const caller = await callers(database, 16)
   const told = await rounds(FEW, round => {
     const execution = `run-${round}`
     const claimBy = (nth: number) => caller(nth).ask(statements.claim, claimOf(execution))
@@ -108,7 +108,7 @@ t.test('invariant 1: claims that all saw the batch free still get one grant', as
 
 t.test('a claim without its verdict is caught', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 4)
+  const caller = await callers(database, 4)
   const guardless = mutant(statements.claim, [
     `batch.attempt < coalesce(batch.max_attempts, 2147483647)
           and (
@@ -123,7 +123,7 @@ t.test('a claim without its verdict is caught', async t => {
 
 t.test('invariant 6: one claim sent by three connections at once has one effect', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 3)
+  const caller = await callers(database, 3)
   const sameThrice = (round: number) => {
     const same = claimOf(`run-${round}`)
     return together(3, nth => caller(nth).ask(statements.claim, same))
@@ -197,7 +197,7 @@ t.test('a batch is granted max_attempts times, however many ask', async t => {
 
 t.test('invariant 1: bulk claims that overlap grant each batch once', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 8)
+  const caller = await callers(database, 8)
   const executions = Array.from({ length: 5 }, (_, nth) => `bulk-${nth}`)
   const told = await rounds(FEW, async round => {
     const asks = executions.flatMap(execution =>

@@ -46,7 +46,7 @@ t.test('invariant 2: of 16 duplicates of the only batch one is recorded', async 
 
 t.test('invariant 6: 16 duplicates over 16 connections are told the truth', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 16)
+  const caller = await callers(database, 16)
   await rounds(FEW, round => caller(0).ask(statements.enqueue, barrierOf(`run-${round}`, 1)))
   const race = (round: number) =>
     together(16, nth => repeatAgain(caller(nth), decrementOf(`run-${round}`)))
@@ -67,7 +67,7 @@ t.test('invariant 6: 16 duplicates over 16 connections are told the truth', asyn
 
 t.test('a decrement that answers from its snapshot is caught', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 4)
+  const caller = await callers(database, 4)
   const hasty = mutant(statements.decrement, [
     `when seen.generation_before is distinct from seen.generation
         or (seen.state_before = 'open' and seen.barrier_state <> 'open') then 'again'`,
@@ -82,7 +82,7 @@ t.test('a decrement that answers from its snapshot is caught', async t => {
 
 t.test('a decrement that counts rows instead of its own nonces is caught', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 4)
+  const caller = await callers(database, 4)
   const forgetful = mutant(statements.decrement, [
     'where written.recorded_nonce = candidate.nonce and written.recorded_at = candidate.moment',
     'where true',
@@ -96,7 +96,7 @@ t.test('a decrement that counts rows instead of its own nonces is caught', async
 
 t.test('invariant 2: duplicates of one of two batches count once', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 16)
+  const caller = await callers(database, 16)
   await rounds(10, round => caller(0).ask(statements.enqueue, barrierOf(`run-${round}`, 2)))
   const told = await rounds(10, round =>
     behindLock(database, lockOf(`run-${round}`), 16, () =>
@@ -154,7 +154,7 @@ t.test('invariant 4: an abort and the last decrement have one winner', async t =
 
 t.test('invariant 2: copies of one run that all waited for the barrier count once', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 3)
+  const caller = await callers(database, 3)
   const race = async (execution: string, sql: Statement) => {
     // It stays open, so that a late copy finds no closed barrier to stop it.
     await caller(0).ask(statements.enqueue, barrierOf(execution, 9))
@@ -180,7 +180,7 @@ const PAIRS = times(5)
 
 t.test('invariant 4: who waited for the barrier first wins, abort or decrement', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 2)
+  const caller = await callers(database, 2)
   const told = await rounds(2 * PAIRS, async round => {
     const execution = `run-${round}`
     await caller(0).ask(statements.enqueue, barrierOf(execution, 1))
@@ -208,7 +208,7 @@ t.test('invariant 4: who waited for the barrier first wins, abort or decrement',
 
 t.test('invariant 6: one decrement or abort sent three times at once has one effect', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 3)
+  const caller = await callers(database, 3)
   const told = await rounds(FEW, async round => {
     await caller(0).ask(statements.enqueue, barrierOf(`run-${round}`, 1))
     await caller(0).ask(statements.enqueue, barrierOf(`abort-${round}`, 1))

@@ -106,7 +106,7 @@ t.test('16 replaces without a key are 16 generations, with one key they are one'
 
 t.test('invariant 6: one enqueue or replace sent three times at once has one effect', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 3)
+  const caller = await callers(database, 3)
   const thrice = (asked: object) =>
     together(3, nth => repeatAgain(caller(nth), asked, statements.enqueue))
   const told = await rounds(FEW, async round => {
@@ -189,7 +189,7 @@ t.test('a replaced generation is fenced: its tokens, its messages and its abort'
 
 t.test('invariant 1: claims, enqueue, replace and abort: one grant a generation', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 7)
+  const caller = await callers(database, 7)
   const told = await rounds(FEW, async round => {
     const execution = `run-${round}`
     const answers = await Promise.all([
@@ -213,7 +213,7 @@ t.test('invariant 1: claims, enqueue, replace and abort: one grant a generation'
 
 t.test('invariant 6: decrements that waited for a replace are told the truth', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 5)
+  const caller = await callers(database, 5)
   const told = await rounds(FEW, async round => {
     const execution = `run-${round}`
     await caller(0).ask(statements.enqueue, barrierOf(execution, 4))

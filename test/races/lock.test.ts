@@ -26,7 +26,7 @@ const INDEXES = Array.from({ length: 60 }, (_, index) => index)
 
 t.test('runs over the same batches in opposite orders do not deadlock', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 8)
+  const caller = await callers(database, 8)
   // A deadlock would be an error here: nobody repeats for these callers.
   await rounds(times(15), async round => {
     const execution = `run-${round}`
@@ -71,7 +71,7 @@ t.test('runs over the same batches in opposite orders do not deadlock', async t 
 
 t.test('runs over many barriers in opposite orders do not deadlock', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 6)
+  const caller = await callers(database, 6)
   const told = await rounds(times(15), async round => {
     const executions = INDEXES.slice(0, 6).map(nth => `run-${round}-${nth}`)
     await caller(0).askAll(statements.enqueue, [barrierOf(executions[0]!, 10)])
@@ -101,7 +101,7 @@ t.test('runs over many barriers in opposite orders do not deadlock', async t => 
 
 t.test('a run that takes its rows in another order is caught', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 2)
+  const caller = await callers(database, 2)
   const backwards = mutant(statements.claim, [
     `from candidate
   order by namespace, execution_id, generation, batch_index`,

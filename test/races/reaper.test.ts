@@ -29,7 +29,7 @@ const everyEnd = { callback_events: ['completed', 'aborted', 'expired'] }
 
 t.test('the reaper against the last decrement: one end, and its one callback', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 6)
+  const caller = await callers(database, 6)
   const chunk = 50
   const told = await rounds(times(1000) / chunk, async round => {
     const executions = Array.from({ length: chunk }, (_, nth) => `run-${round * chunk + nth}`)
@@ -77,7 +77,7 @@ t.test('a reaper that does not lock what it selects is caught', async t => {
   const unlocked = mutant(statements.expire, ['  for no key update skip locked\n', ''])
   const race = async (sql: Statement) => {
     const database = await freshDatabase(t)
-    const caller = await callers(t, database, 2)
+    const caller = await callers(database, 2)
     await caller(0).ask(statements.enqueue, barrierOf('run', 1, everyEnd))
     await database.query('update barriers set expires_at = clock_timestamp()')
     const reaped = await behindLock(database, lockOf('run'), 2, async untilWaiting => {
@@ -185,7 +185,7 @@ t.test('a stale candidate that progressed meanwhile is left alone', async t => {
   }
   let token = ''
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 2)
+  const caller = await callers(database, 2)
   for (const [name, { sql, act, open }] of Object.entries(races)) {
     await database.query('truncate barriers, batches')
     await caller(0).ask(statements.enqueue, barrierOf('run', 3, { max_attempts: 1 }))
@@ -255,7 +255,7 @@ t.test('10,000 barriers that expire at once are closed in bounded steps beside c
 
 t.test('abort and replace against expiry: one of them came first, and it shows', async t => {
   const database = await freshDatabase(t)
-  const caller = await callers(t, database, 6)
+  const caller = await callers(database, 6)
   const chunk = 20
   const told = await rounds(times(10), async round => {
     const executions = Array.from({ length: chunk }, (_, nth) => `run-${round * chunk + nth}`)
@@ -406,7 +406,7 @@ t.test('runs of claims and decrements do not deadlock, and a waiting touch does'
   const waiting = mutant(statements.claim, ['for no key update skip locked', 'for no key update'])
   const race = async (claim: Statement, count: number) => {
     const database = await freshDatabase(t)
-    const caller = await callers(t, database, 8)
+    const caller = await callers(database, 8)
     const errors = await rounds(count, async round => {
       const executions = Array.from({ length: 3 }, (_, nth) => `run-${round}-${nth}`)
       for (const execution of executions) {

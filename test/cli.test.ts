@@ -100,20 +100,9 @@ t.test('a PORT that is taken ends the start with one sentence', async t => {
   t.match(stderr, new RegExp(`^PORT ${PORT} is taken on 127\\.0\\.0\\.1\\. .*\n$`))
 })
 
-t.test('a variable that nothing reads is a warning with the nearest name', async t => {
-  const { url } = await freshDatabase(t)
-  const service = await serve(t, { DATABASE_URL: url, ROLLCALL_POOLSIZE: '3', ROLLCALL_XYZ: '1' })
-  await service.stop()
-  const warnings = (await service.stdout).match(/Nothing reads [^"]*/g)
-  t.strictSame(warnings, [
-    'Nothing reads ROLLCALL_POOLSIZE. Did you mean ROLLCALL_POOL_SIZE?',
-    'Nothing reads ROLLCALL_XYZ.',
-  ])
-})
-
 t.test('health exits 0 while the service is ready, and 1 with one sentence otherwise', async t => {
   const { url } = await freshDatabase(t)
-  const service = await serve(t, { DATABASE_URL: url })
+  const service = await serve(t, { DATABASE_URL: url, ROLLCALL_POOLSIZE: '3', ROLLCALL_XYZ: '1' })
   const { PORT } = service
   const ready = { code: 0, stdout: '{"status":"ready"}\n', stderr: '' }
   t.strictSame(await rollcall({ PORT }, 'health'), ready)
@@ -122,6 +111,16 @@ t.test('health exits 0 while the service is ready, and 1 with one sentence other
   const gone = await rollcall({ PORT }, 'health')
   t.strictSame([gone.code, gone.stdout], [1, ''])
   t.match(gone.stderr, new RegExp(`^[^\n]*127\\.0\\.0\\.1:${PORT}[^\n]*\\.\n$`))
+
+  const warnings = (await service.stdout).match(/Nothing reads [^"]*/g)
+  t.strictSame(
+    warnings,
+    [
+      'Nothing reads ROLLCALL_POOLSIZE. Did you mean ROLLCALL_POOL_SIZE?',
+      'Nothing reads ROLLCALL_XYZ.',
+    ],
+    'a variable that nothing reads is a warning with the nearest name',
+  )
 })
 
 t.test('a service on a schema that is behind says so until migrate was run', async t => {

@@ -112,7 +112,7 @@ t.test('the rest of a body is what JSON.parse makes of it', async t => {
   )
 })
 
-t.test('no text makes it fail otherwise than by a refusal', async t => {
+t.test('no text makes it fail otherwise than by a refusal', async () => {
   const pieces = fc.array(
     fc.oneof(
       fc.constantFrom('{', '}', '[', ']', ',', ':', '"', '\\', '"result"', '"a"', 'null', '1', '-'),
@@ -126,8 +126,7 @@ t.test('no text makes it fail otherwise than by a refusal', async t => {
       try {
         parse(texts.join(''))
       } catch (error) {
-        if (!(error instanceof Refusal)) throw error
-        t.ok(error.status >= 400 && error.status < 500)
+        if (!(error instanceof Refusal) || error.status >= 500) throw error
       }
     }),
     { numRuns: 3_000 },

@@ -116,7 +116,7 @@ export const Config = z
       isAllowable,
       'host names, addresses and CIDR ranges with commas between',
     ).describe(
-      'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS.',
+      'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS. Only hosts named here are looked up in search domains.',
     ),
     ROLLCALL_REAPER_REST_SECONDS: integer(1, 3600)
       .default(5)

@@ -2,5 +2,6 @@
 import './webhook/excerpt.test.ts'
 import './webhook/guard.test.ts'
 import './webhook/post.test.ts'
+import './webhook/resolver.test.ts'
 import './webhook/schedule.test.ts'
 import './webhook/signature.test.ts'

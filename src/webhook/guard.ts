@@ -1,9 +1,9 @@
-import { lookup as resolveBySystem } from 'node:dns/promises'
 import type { LookupAddress } from 'node:dns'
 import { type BlockList, isIP, type LookupFunction } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { callbackify } from 'node:util'
 import { holds, isPublic, rangesOf } from './addresses.ts'
+import { type Resolve, resolver } from './resolver.ts'
 import { Unreached } from './unreached.ts'
 
 type Addresses = [LookupAddress, ...LookupAddress[]]
@@ -14,8 +14,8 @@ interface Rules {
   allow: readonly string[]
   /** Whether loopback is allowed, because the service itself listens on nothing else: a machine of one developer. */
   loopback: boolean
-  /** All addresses of a name; by default as the system resolves it, with /etc/hosts. */
-  resolve?: (hostname: string) => Promise<LookupAddress[]>
+  /** By default /etc/hosts and DNS, and for names that are allowed the system as well. */
+  resolve?: Resolve
 }
 
 /**
@@ -28,16 +28,16 @@ interface Rules {
 export class Guard {
   readonly #names: ReadonlySet<string>
   readonly #ranges: BlockList
-  readonly #resolve: (hostname: string) => Promise<LookupAddress[]>
+  readonly #resolve: Resolve
   /** Whether a name might resolve to an allowed address: of loopback only localhost does. */
   readonly #hasRanges: boolean
 
-  constructor({ allow, loopback, resolve = resolveAll }: Rules) {
+  constructor({ allow, loopback, resolve }: Rules) {
     const ranges = allow.filter(isRange)
     this.#names = new Set(allow.filter(entry => !isRange(entry)).map(nameOf))
     this.#ranges = rangesOf(...ranges, ...(loopback ? LOOPBACK : []))
     this.#hasRanges = ranges.length > 0
-    this.#resolve = resolve
+    this.#resolve = resolve ?? resolver({ isKnownHere: name => this.#names.has(nameOf(name)) })
   }
 
   /**
@@ -146,8 +146,4 @@ function isProtocol(protocol: string): protocol is Protocol {
 
 function refusedWithoutTls(hostname: string): string {
   return `${hostname} has to be called with https, because ROLLCALL_CALLBACK_ALLOW does not have it.`
-}
-
-function resolveAll(hostname: string): Promise<LookupAddress[]> {
-  return resolveBySystem(hostname, { all: true })
 }

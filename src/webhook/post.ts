@@ -12,6 +12,8 @@ import { type AttemptError, Unreached } from './unreached.ts'
 export interface Attempt {
   status?: number
   error?: AttemptError
+  /** What the error was in full, for the log alone: it may name addresses of this network. */
+  detail?: string
   milliseconds: number
   /** The first 200 characters of the response, without controls. */
   response?: string
@@ -80,7 +82,11 @@ export class Sender {
     const began = performance.now()
     const outcome = await this.#attempt({ url, id, body }).catch((error: unknown) => {
       if (this.#agent.destroyed) throw error
-      return { error: error instanceof Unreached ? error.kind : 'no_response' } as const
+      const kind = error instanceof Unreached ? error.kind : 'no_response'
+      return {
+        error: kind,
+        detail: error instanceof Error ? error.message : String(error),
+      } as const
     })
     return { ...outcome, milliseconds: Math.round(performance.now() - began) }
   }

@@ -145,6 +145,27 @@ t.test('waits grow as the schedule says; the ninth attempt is the last', async t
   t.equal(new Set(to.received.map(sent => `${sent.headers['webhook-id']} ${sent.body}`)).size, 1)
 })
 
+t.test(
+  'a redeliver while the POST is on its way changes nothing and sends nothing twice',
+  async t => {
+    const { s, callbackOf, over } = await stage(t)
+    const held: ServerResponse[] = []
+    const to = await receiver(t, reply => held.push(reply))
+    const delivery = deliveryOf(t, s, { attempt_ms: 5_000 })
+    await over('held', to.url)
+    await delivery.leaseOnce()
+    await to.nth(1)
+    const before = (await callbackOf('held')).body
+    t.match(await s.redeliver('held'), { status: 200, body: { state: 'delivering', attempt: 1 } })
+    t.equal(await delivery.leaseOnce(), 0)
+    held[0]?.writeHead(204).end()
+    await delivery.settled()
+    const { callback_id } = before
+    t.match((await callbackOf('held')).body, { state: 'delivered', attempt: 1, callback_id })
+    t.equal(to.received.length, 1)
+  },
+)
+
 t.test('what a receiver answers decides what becomes of the callback', async t => {
   const { s, callbackOf, over } = await stage(t)
   const delivery = deliveryOf(t, s)

@@ -31,6 +31,21 @@ const pullOf = (queue: string, members: object = {}) => ({
   ...members,
 })
 
+/** What lease.sql takes. */
+function leaseOf() {
+  return {
+    most: 1,
+    build_bytes: 8_388_608,
+    host_slots: 4,
+    in_flight: {},
+    lease_seconds: 60,
+    attempts: 9,
+    nonce: 'nonce',
+    inline_bytes: 1_048_576,
+    public_url: '',
+  }
+}
+
 /** A row as claim.sql returns it. */
 interface Pulled {
   callbacks: { execution_id: string; generation: number; token: string; message: Message }[]
@@ -151,6 +166,42 @@ t.test(
   },
 )
 
+t.test('redelivers, the old ack and pulls at once: due again once, leased once', async t => {
+  const { database, replica } = await twoReplicas(t)
+  const told = await rounds(
+    times(200),
+    async round => {
+      const execution = `run-${round}`
+      await replica(0).enqueue(execution, { total: 0, callback: { queue: execution } })
+      const first = (await replica(0).pull(execution)).body.callbacks
+      const [{ token, callback_id }] = first
+      await replica(0).ack(execution, token)
+      const [acks, pulls] = await Promise.all([
+        together(8, nth => replica(nth).ack(execution, token)),
+        together(8, nth => replica(nth).pull(execution)),
+        together(48, nth => replica(nth).redeliver(execution)),
+      ])
+      const late = (await replica(1).pull(execution)).body.callbacks
+      const leases = [...pulls.flatMap(({ body }) => body.callbacks), ...late]
+      const { body } = await replica(0).callback(execution)
+      return [
+        `leased ${leases.length}: ${body.state} ${body.attempt}`,
+        leases.every(one => one.callback_id === callback_id && one.token !== token),
+        // Before the first redelivery it is a repeat, and after it the token is void.
+        acks.every(({ status }) => status === 200 || status === 409),
+        (await replica(1).ack(execution, leases[0]?.token)).status,
+        (await replica(1).ack(execution, token)).status,
+      ].join(', ')
+    },
+    { abreast: 4 },
+  )
+  t.strictSame(tally(told), { 'leased 1: delivering 2, true, true, 200, 409': times(200) })
+  t.strictSame(
+    await database.query('select callback_state, count(*)::integer from barriers group by 1'),
+    [{ callback_state: 'delivered', count: times(200) }],
+  )
+})
+
 t.test(
   'a callback whose barrier is replaced as it is pulled has the results of its own run',
   async t => {
@@ -189,53 +240,108 @@ t.test(
   },
 )
 
-// Between the read of a row and its lock the barrier is replaced and closes.
-const unguarded = mutant(statements.pull, [
-  'where seen.generation = held.generation',
-  'where seen.generation <= held.generation',
-])
+// Between the read of a row and its lock the barrier is replaced and closes: the batches of the new run are not in the snapshot.
+for (const { name, sql, values, gate, guard, ...barrier } of [
+  {
+    name: 'a pull',
+    sql: statements.pull,
+    values: [JSON.stringify([pullOf('q')])],
+    callback: { queue: 'q', priority: 5 },
+    gate: [
+      'from generate_series(10, 1, -1) as priority',
+      'from (select 5 + length(pg_advisory_xact_lock_shared(1)::text) as priority) as one',
+    ],
+    guard: ['where seen.generation = held.generation', 'where true'],
+  },
+  {
+    name: 'a lease',
+    sql: statements.lease,
+    values: [JSON.stringify([leaseOf()])],
+    callback: { url: 'https://hooks.example/' },
+    callback_host: 'hooks.example',
+    gate: gateOf('(select * from candidate order by namespace, execution_id) as candidate'),
+    guard: ['      and barriers.generation = candidate.generation\n', ''],
+  },
+  {
+    name: 'a step that gives up',
+    sql: statements.giveUp,
+    values: [60, 1_048_576, ''],
+    callback: { queue: 'q', priority: 5 },
+    gate: gateOf('  from candidate\n  cross join lateral ('),
+    guard: ['      and barriers.generation = candidate.generation\n', ''],
+  },
+] as const) {
+  t.test(
+    `${name} leaves a generation that is newer than its snapshot for the next look`,
+    async t => {
+      const results = [{ batch_index: 0, status: 'succeeded', result: 2 }]
+      const built = (statement: Statement) =>
+        replacedBetween(t, { statement, gate, values, barrier })
+      t.match(await built(sql), { data: { generation: 2, succeeded: 1, results } })
+      const wrong = await built(mutant(sql, guard))
+      t.match(wrong, { data: { generation: 2, succeeded: 1 } }, 'a statement without the guard')
+      t.strictSame(wrong.data.results, [], 'is caught')
+    },
+  )
+}
 
-t.test('a generation that is newer than the snapshot is left for the next look', async t => {
-  const results = [{ batch_index: 0, status: 'succeeded', result: 2 }]
-  const [guarded] = await replacedBetween(t, statements.pull)
-  t.match(guarded?.message.data, { generation: 2, succeeded: 1, results })
-  const [wrong] = await replacedBetween(t, unguarded)
-  t.match(wrong?.message.data, { generation: 2, succeeded: 1 }, 'a statement without the guard')
-  t.strictSame(wrong?.message.data.results, [], 'is caught')
-})
+/** Candidates wait for an advisory lock before they are locked. */
+function gateOf(candidates: string): [guard: string, without: string] {
+  const [before = '', after = ''] = candidates.split('candidate', 2)
+  const held = `(select candidate.*, pg_advisory_xact_lock_shared(1) from candidate offset 0) as candidate`
+  return [candidates, candidates.startsWith('(') ? held : `${before}${held}${after}`]
+}
 
 /**
- * A pull whose snapshot has generation 1, and which locks the row once generation 2 is committed and due: an advisory lock
- * before the scan holds it in between.
+ * Runs the statement with a snapshot that has generation 1, and lets it go on once generation 2 is committed and due; then
+ * once more. Returns the message that was built.
  */
-async function replacedBetween(t: Test, sql: Statement): Promise<Pulled['callbacks']> {
+async function replacedBetween(
+  t: Test,
+  {
+    statement,
+    gate,
+    values,
+    barrier,
+  }: {
+    statement: Statement
+    gate: readonly [guard: string, without: string]
+    values: readonly unknown[]
+    /** Its callback. */
+    barrier: object
+  },
+): Promise<Message> {
   const database = await freshDatabase(t)
-  const caller = await callers(database, 2)
-  const callback = { queue: 'q', priority: 5 }
-  await caller(0).ask(statements.enqueue, barrierOf('run', 0, { callback }))
-  const held = mutant(sql, [
-    'from generate_series(10, 1, -1) as priority',
-    'from (select 5 + length(pg_advisory_xact_lock_shared(1)::text) as priority) as one',
-  ])
+  const caller = await callers(database, 1)
+  const age = () =>
+    database.query(
+      `update barriers set callback_due_at = now() - interval '1 hour' where callback_state = 'due'`,
+    )
+  await caller(0).ask(statements.enqueue, barrierOf('run', 0, barrier))
+  await age()
   const holder = await database.pool.connect()
   t.teardown(() => holder.release())
   await holder.query('begin')
   await holder.query('select pg_advisory_xact_lock(1)')
-  const pull = caller(0).ask(held, pullOf('q'))
+  const held = database.query(mutant(statement, gate).text, [...values])
   await until(async () => {
     const { rowCount } = await holder.query(
       `select from pg_locks where locktype = 'advisory' and not granted`,
     )
     return rowCount === 1
-  }, 'the pull has its snapshot')
-  const second = barrierOf('run', 1, { callback, conflict_policy: 'replace' })
-  await repeatAgain(caller(1), second, statements.enqueue)
-  await repeatAgain(caller(1), decrementOf('run', 0, { result: 2 }))
-  // Its closing began before the pull did.
-  await database.query(`update barriers set callback_due_at = now() - interval '1 minute'`)
+  }, 'the statement has its snapshot')
+  const second = barrierOf('run', 1, { ...barrier, conflict_policy: 'replace' })
+  await repeatAgain(caller(0), second, statements.enqueue)
+  await repeatAgain(caller(0), decrementOf('run', 0, { result: 2 }))
+  await age()
   await holder.query('rollback')
-  const leased = pulledOf(await pull)
-  return leased.length > 0 ? leased : pulledOf(await caller(0).ask(sql, pullOf('q')))
+  await held
+  await database.query(statement.text, [...values])
+  const [row] = await database.query<{ message: Message }>(
+    'select callback_message as message from barriers',
+  )
+  if (row === undefined) throw new Error('There is no barrier.')
+  return row.message
 }
 
 t.test('an ack that waits for a replace does not settle the new callback', async t => {

@@ -169,8 +169,8 @@ export class Delivery {
     return Object.fromEntries(counts)
   }
 
-  #tell(callback: Leased, { status, error, milliseconds }: Attempt, end: string): void {
-    const log = this.#log(callback).child({ status, error, milliseconds })
+  #tell(callback: Leased, { status, error, detail, milliseconds }: Attempt, end: string): void {
+    const log = this.#log(callback).child({ status, error, detail, milliseconds })
     if (end === 'delivered') log.info('A callback was delivered.')
     else if (end === 'due') log.info('A callback was not taken; it is sent again.')
     else if (end === 'dead') log.warn('A callback is dead; redeliver makes it due again.')

@@ -120,8 +120,14 @@ export const readiness = plugin<{ config: Config }>(
   async (app, { config }) => {
     const own = new Readiness(app, config)
     app.decorate('readiness', own)
-    app.addHook('onRequest', async () => own.enter())
-    app.addHook('onResponse', async () => own.leave())
+    app.addHook('onRequest', (_request, _reply, next) => {
+      own.enter()
+      next()
+    })
+    app.addHook('onResponse', (_request, _reply, next) => {
+      own.leave()
+      next()
+    })
   },
   { name: 'readiness', dependencies: ['database'] },
 )

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Run } from '../../database/coalesce.ts'
+import { nonce } from '../../database/nonce.ts'
 import { execute, statement } from '../../database/statement.ts'
 import { type RawJson, stringify } from '../../json.ts'
 import type { Attempt, Sender } from '../../webhook/post.ts'
@@ -108,7 +108,7 @@ export class Delivery {
               in_flight: this.#hosts(),
               lease_seconds: LEASE_SECONDS,
               attempts: ATTEMPTS,
-              nonce: randomBytes(16).toString('base64url'),
+              nonce: nonce(),
               ...message,
             },
           ]),

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { type RawJson, stringify } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { nonce } from '../batches/batch.ts'
+import { nonce } from '../../database/nonce.ts'
 import { CallbackState, CallbackWish, hostOf } from '../callbacks/callback.ts'
 import {
   CallersJson,

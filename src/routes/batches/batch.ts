@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import { CallersJson, ExecutionId, Int32, Moment, PathIndex } from '../execution.ts'
 
@@ -67,8 +66,3 @@ export const Batch = z
     error: z.unknown().describe('What it failed with; any JSON.'),
   })
   .meta({ id: 'Batch', description: 'One member of an execution.' })
-
-/** The random part of a token, 128 bits; as a nonce it tells an ask's own writes from another's. */
-export function nonce(): string {
-  return randomBytes(16).toString('base64url')
-}

@@ -1,20 +1,12 @@
 import { z } from 'zod'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalMembers } from '../../refusals.ts'
+import { nonce } from '../../database/nonce.ts'
 import { statement } from '../../database/statement.ts'
 import { Generation, IdempotencyKey, Int32, Moment, RetryAfter, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import {
-  Attempt,
-  BatchesParams,
-  BatchParams,
-  LeaseSeconds,
-  nonce,
-  Owner,
-  Status,
-  Token,
-} from './batch.ts'
+import { Attempt, BatchesParams, BatchParams, LeaseSeconds, Owner, Status, Token } from './batch.ts'
 
 /** The longest result that a reply to a claim carries. */
 const INLINE_BYTES = 16 * 1024
@@ -160,14 +152,10 @@ export const claim: Routes = async app => {
     { schema },
     async (request, reply) => {
       const { namespace, params, body, headers } = request
-      const ask = {
-        namespace,
-        ...params,
-        ...body,
-        nonce: nonce(),
-        claim_key: headers['idempotency-key'],
-      }
-      const [answer] = await run([{ ...ask, inline_bytes: INLINE_BYTES }])
+      const claim_key = headers['idempotency-key']
+      const [answer] = await run([
+        { namespace, ...params, ...body, nonce: nonce(), claim_key, inline_bytes: INLINE_BYTES },
+      ])
       const { outcome, retry_after_seconds } = answer
       if (outcome === 'batch_out_of_range' || outcome === 'execution_not_found') {
         throw new Refusal(outcome, truthOf(answer.reply))

@@ -4,7 +4,8 @@ import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import type { Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
-import { BatchParams, nonce, outcomeFields, resultOrError, Status, Token } from './batch.ts'
+import { nonce } from '../../database/nonce.ts'
+import { BatchParams, outcomeFields, resultOrError, Status, Token } from './batch.ts'
 
 const schema = {
   summary: 'Record the outcome of a batch that has no barrier',

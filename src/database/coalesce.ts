@@ -20,6 +20,8 @@ interface Call<Row> {
   key: string
   answer: (rows: Row[]) => void
   refuse: (error: unknown) => void
+  /** When it has waited for a run for too long. */
+  late: number
 }
 
 export type Run<Row> = <const Asks extends readonly object[]>(
@@ -39,7 +41,7 @@ export function coalesce<Row extends Answer>(
   sql: Statement,
   keyOf?: (ask: object) => string,
 ): Run<Row> {
-  const common = new Lane<Row>(calls => runOf(calls, false))
+  const common = new Lane<Row>(async take => runOf(take(), false), database.waitMs)
   const lanes = new Map<string, Lane<Row>>()
 
   async function runOf(arrived: Call<Row>[], waits: boolean): Promise<void> {
@@ -71,7 +73,8 @@ export function coalesce<Row extends Answer>(
     const known = lanes.get(key)
     if (known) return known
     const lane = new Lane<Row>(
-      calls => database.waiting.hold(() => runOf(calls, true)),
+      take => database.waiting.hold(() => runOf(take(), true)),
+      database.waitMs,
       () => lanes.delete(key),
     )
     lanes.set(key, lane)
@@ -89,37 +92,61 @@ export function coalesce<Row extends Answer>(
         key,
         answer: resolve as (rows: Row[]) => void,
         refuse: reject,
+        late: 0,
       }
-      if (!(lanes.get(key) ?? common).push(call)) {
-        reject(new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } }))
-      }
+      if (!(lanes.get(key) ?? common).push(call)) reject(overloaded())
     })
 }
 
-/** One run at a time; what arrives meanwhile makes the next. */
+function overloaded(): Refusal {
+  return new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } })
+}
+
+/** One run at a time; what arrives until it begins makes the next. Nobody waits for it to begin for longer than `waitMs`. */
 class Lane<Row> {
-  readonly #run: (calls: Call<Row>[]) => Promise<void>
+  readonly #run: (take: () => Call<Row>[]) => Promise<void>
+  readonly #waitMs: number
   readonly #onEmpty: () => void
   #waiting: Call<Row>[] = []
   #running = false
+  #clock: NodeJS.Timeout | undefined
 
-  constructor(run: (calls: Call<Row>[]) => Promise<void>, onEmpty: () => void = () => undefined) {
+  constructor(
+    run: (take: () => Call<Row>[]) => Promise<void>,
+    waitMs: number,
+    onEmpty: () => void = () => undefined,
+  ) {
     this.#run = run
+    this.#waitMs = waitMs
     this.#onEmpty = onEmpty
   }
 
   /** Whether there was room. */
   push(call: Call<Row>): boolean {
     if (this.#waiting.length >= MOST_WAITING) return false
+    call.late = performance.now() + this.#waitMs
     this.#waiting.push(call)
+    if (this.#clock === undefined) this.#clock = this.#clockFor(this.#waitMs)
     if (!this.#running) void this.#drain()
     return true
+  }
+
+  /** One clock for the lane, because one for each call would cost more than it is worth. */
+  #clockFor(delayMs: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      const now = performance.now()
+      const inTime = this.#waiting.findIndex(({ late }) => late > now)
+      const late = this.#waiting.splice(0, inTime === -1 ? this.#waiting.length : inTime)
+      for (const call of late) call.refuse(overloaded())
+      const [next] = this.#waiting
+      this.#clock = next && this.#clockFor(next.late - now)
+    }, delayMs).unref()
   }
 
   async #drain(): Promise<void> {
     this.#running = true
     while (this.#waiting.length > 0) {
-      await this.#run(this.#take())
+      await this.#run(() => this.#take())
     }
     this.#running = false
     this.#onEmpty()

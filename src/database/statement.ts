@@ -22,6 +22,8 @@ export interface Database {
   pool: pg.Pool
   /** Statements that may wait for a barrier that somebody else has locked: at most half of the pool does. */
   waiting: Slots
+  /** How long a request waits for a connection, or for a shared run before its own. */
+  waitMs: number
   /** Whether statements are prepared by name. */
   prepared: boolean
 }

@@ -46,7 +46,12 @@ export const database = plugin<DatabaseOptions>(
     // Likewise one in use, between two queries; its query fails by itself.
     pool.on('connect', client => client.on('error', () => undefined))
     const waiting = new Slots(Math.max(1, Math.floor(config.ROLLCALL_POOL_SIZE / 2)))
-    const own: Database = { pool, waiting, prepared: config.ROLLCALL_PREPARED_STATEMENTS }
+    const own: Database = {
+      pool,
+      waiting,
+      waitMs: config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
+      prepared: config.ROLLCALL_PREPARED_STATEMENTS,
+    }
     const closings = new Closings(own, connection, app.log)
     const pulls = new Pulls(own, closings, app.log)
 

@@ -70,6 +70,7 @@ async function stage(t: Test, size = 10) {
     service: {
       pool,
       prepared: true,
+      waitMs: 20_000,
       waiting: new Slots(Math.max(1, Math.floor(pool.options.max / 2))),
     },
     query: <R extends QueryResultRow>(sql: string) => database.query<R>(sql),
@@ -279,6 +280,44 @@ t.test('a lane that is full turns callers away', async t => {
   await letGo()
   await first
   t.equal((await Promise.all(fill)).length, 20_000)
+})
+
+t.test(
+  'behind a run that hangs nobody waits for longer than is said, and nothing was done',
+  async t => {
+    const { service, runs, hold, blocked } = await stage(t)
+    const run = coalesce<Row>({ ...service, waitMs: 100 }, plain)
+    const letGo = await hold(HOLD_RUNS)
+    const first = run(words('first'))
+    await blocked(1)
+    const refused = await Promise.allSettled(Array.from({ length: 64 }, () => run(words('late'))))
+    for (const { status, reason } of refused as PromiseRejectedResult[]) {
+      t.match(
+        [status, reason],
+        [
+          'rejected',
+          { code: 'overloaded', headers: { 'retry-after': '1' }, problem: { effect: 'none' } },
+        ],
+      )
+    }
+    const inTime = run(words('next'))
+    await letGo()
+    t.match(await Promise.all([first, inTime]), [[{ word: 'first' }], [{ word: 'next' }]])
+    t.strictSame(await runs(), [1, 1])
+  },
+)
+
+t.test('nor does who waits for a slot beside locked barriers', async t => {
+  const { service, runs, hold, blocked } = await stage(t, 2)
+  const run = coalesce<Row>({ ...service, waitMs: 100 }, waiting, ask => (ask as Row).word)
+  const letGo = await hold(HOLD_LOCK)
+  const first = run(words('busy-1'))
+  await blocked(1)
+  await t.rejects(run(words('busy-2')), { code: 'overloaded' })
+  t.match(await run(words('stranger')), [{ outcome: 'done', waited: false }])
+  await letGo()
+  t.match(await first, [{ word: 'busy-1', waited: true }])
+  t.strictSame(await runs(), [1, 1, 1, 1], 'what was refused was looked at and never run')
 })
 
 t.test('without prepared statements it is the same', async t => {

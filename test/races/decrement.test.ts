@@ -84,7 +84,7 @@ t.test('a decrement that counts rows instead of its own nonces is caught', async
   const database = await freshDatabase(t)
   const caller = await callers(database, 4)
   const forgetful = mutant(statements.decrement, [
-    'where written.recorded_nonce = candidate.nonce and written.recorded_at = candidate.moment',
+    'where written.recorded_nonce = candidate.nonce and written.recorded_at = seen.moment',
     'where true',
   ])
   await caller(0).ask(statements.enqueue, barrierOf('run', 8))
@@ -171,7 +171,7 @@ t.test('invariant 2: copies of one run that all waited for the barrier count onc
   for (const told of await rounds(times(40), round => race(`run-${round}`, statements.decrement)))
     t.strictSame(told, { outcomes: { recorded: 3 }, succeeded: 1 })
 
-  const counting = mutant(statements.decrement, [' and written.recorded_at = candidate.moment', ''])
+  const counting = mutant(statements.decrement, [' and written.recorded_at = seen.moment', ''])
   t.equal((await race('mutant', counting)).succeeded, 3, 'by the nonce alone each would count')
 })
 

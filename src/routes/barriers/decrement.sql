@@ -55,10 +55,13 @@ barrier as materialized (
   ) as passed
 ),
 
--- The batch as the snapshot has it, and the barrier as it was in the snapshot, before any wait.
+-- The batch as the snapshot has it, and the barrier as it was in the snapshot, before any wait. The moment is taken once the
+-- barrier is locked, so it is later than that of an earlier copy of the same run, whose nonces are the same: by it a run
+-- knows what it wrote itself.
 seen as materialized (
   select
     ask.*,
+    clock_timestamp() as moment,
     barrier.generation,
     barrier.state as barrier_state,
     barrier.total,
@@ -91,10 +94,9 @@ seen as materialized (
   ) as batch on true
 ),
 
--- The first ask of each batch whose token is not another's. The moment is taken once the barrier is locked, so it is later than
--- that of an earlier copy of the same run, whose nonces are the same: by it a run knows what it wrote itself.
+-- The first ask of each batch whose token is not another's.
 candidate as materialized (
-  select distinct on (namespace, execution_id, batch_index) *, clock_timestamp() as moment
+  select distinct on (namespace, execution_id, batch_index) *
   from seen
   where barrier_state = 'open'
     and batch_index < total
@@ -141,12 +143,12 @@ written as (
     result, error, outcome_bytes
 ),
 
+-- Joined with `seen`, because the planner takes `candidate` for one row and compares each of them with each that was written.
 counted_batch as materialized (
-  select candidate.ord, candidate.namespace, candidate.execution_id, candidate.batch_index, candidate.nonce, written.state,
-    written.outcome_bytes
-  from candidate
+  select seen.ord, seen.namespace, seen.execution_id, seen.batch_index, seen.nonce, written.state, written.outcome_bytes
+  from seen
   join written using (namespace, execution_id, generation, batch_index)
-  where written.recorded_nonce = candidate.nonce and written.recorded_at = candidate.moment
+  where written.recorded_nonce = seen.nonce and written.recorded_at = seen.moment
 ),
 
 tally as materialized (

@@ -156,46 +156,36 @@ as $$
     having barrier.result_bytes + 64 * (barrier.succeeded + barrier.failed)::bigint <= inline_bytes
   ),
 
-  -- The gaps between recorded batches, read in index order and no further than the list needs, nor than a million of them.
+  -- The missing are looked for among the first million batches that have a row.
+  looked_at as materialized (
+    select batch_index, state in ('succeeded', 'failed') as is_recorded
+    from batches
+    where namespace = barrier.namespace
+      and execution_id = barrier.execution_id
+      and generation = barrier.generation
+      and barrier.state = 'expired'
+    order by batch_index
+    limit 1000000
+  ),
+
+  -- The gaps between recorded batches, and what is behind the last of them.
   gap as (
     select coalesce(lag(batch_index) over (order by batch_index), -1) + 1 as first, batch_index - 1 as last
-    from (
-      select batch_index, state
-      from batches
-      where namespace = barrier.namespace
-        and execution_id = barrier.execution_id
-        and generation = barrier.generation
-        and barrier.state = 'expired'
-      order by batch_index
-      limit 1000000
-    ) as looked_at
-    where state in ('succeeded', 'failed')
+    from looked_at
+    where is_recorded
+    union all
+    select
+      coalesce(max(batch_index) filter (where is_recorded), -1) + 1,
+      case when count(*) < 1000000 then barrier.total - 1 else max(batch_index) end
+    from looked_at
+    having barrier.state = 'expired'
   ),
 
   missing_index as (
-    (
-      select missing.batch_index
-      from gap
-      cross join lateral generate_series(gap.first, gap.last) as missing (batch_index)
-      limit 1000
-    )
-    union all
-    (
-      select missing.batch_index
-      from (
-        select max(batch_index) as batch_index
-        from batches
-        where namespace = barrier.namespace
-          and execution_id = barrier.execution_id
-          and generation = barrier.generation
-          and state in ('succeeded', 'failed')
-          and barrier.state = 'expired'
-          and barrier.total <= 1000000
-      ) as newest
-      cross join lateral generate_series(coalesce(newest.batch_index, -1) + 1, barrier.total - 1) as missing (batch_index)
-      where barrier.state = 'expired' and barrier.total <= 1000000
-      limit 1000
-    )
+    select missing.batch_index
+    from (select * from gap where first <= last order by first limit 1000) as gap
+    cross join lateral generate_series(gap.first, least(gap.last, gap.first + 999)) as missing (batch_index)
+    order by missing.batch_index
     limit 1000
   ),
 
@@ -280,6 +270,15 @@ as $$
     ),
     '$[last - 19 to last]'
   )
+$$;
+
+-- The same when a lease ended and nobody knows how its attempt did.
+create function callback_attempts_with_lost(barrier barriers) returns jsonb
+language sql stable
+as $$
+  select callback_attempts_with(barrier, '{
+    "outcome": "unknown", "status": null, "error": "lease_ended", "milliseconds": null, "response": null
+  }')
 $$;
 
 -- What GET, ack, retry and redeliver answer of a callback.

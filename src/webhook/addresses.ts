@@ -54,6 +54,11 @@ export function isPublic(address: string): boolean {
   return holds(reachable, address) && !holds(special, address)
 }
 
+/** Names under localhost are loopback by RFC 6761, whatever resolves them. */
+export function isLocalhost(hostname: string): boolean {
+  return /(^|\.)localhost\.?$/i.test(hostname)
+}
+
 /** Addresses and CIDR ranges as one list. The host bits of a range do not matter. */
 export function rangesOf(...ranges: string[]): BlockList {
   const list = new BlockList()

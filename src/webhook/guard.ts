@@ -2,7 +2,7 @@ import type { LookupAddress } from 'node:dns'
 import { type BlockList, isIP, type LookupFunction } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { callbackify } from 'node:util'
-import { holds, isPublic, rangesOf } from './addresses.ts'
+import { holds, isLocalhost, isPublic, rangesOf } from './addresses.ts'
 import { type Resolve, resolver } from './resolver.ts'
 import { Unreached } from './unreached.ts'
 
@@ -87,9 +87,14 @@ export class Guard {
   }
 
   async #vetted(hostname: string, protocol: Protocol): Promise<Addresses> {
-    const [first, ...others] = await this.#resolve(hostname).catch((cause: unknown) => {
+    const addresses = await this.#resolve(hostname).catch((cause: unknown) => {
       throw new Unreached('dns', `${hostname} cannot be resolved.`, { cause })
     })
+    const isPermitted = ({ address }: LookupAddress) =>
+      this.refusalOfAddress(address, { protocol, hostname }) === undefined
+    const permitted = addresses.filter(isPermitted)
+    // Both are this machine, and its receiver may listen on either.
+    const [first, ...others] = isLocalhost(hostname) && permitted[0] ? permitted : addresses
     if (first === undefined) throw new Unreached('dns', `${hostname} has no address.`)
     for (const { address } of [first, ...others]) {
       const refusal = this.refusalOfAddress(address, { protocol, hostname })
@@ -129,10 +134,10 @@ function nameOf(hostname: string): string {
   return domainToASCII(hostname).replace(/\.$/, '')
 }
 
-/** The address that a host is by its text alone. Names under localhost are loopback by RFC 6761, whatever resolves them. */
+/** The address that a host is by its text alone. */
 function addressIn(hostname: string): string | undefined {
   if (isIP(bare(hostname))) return bare(hostname)
-  return /(^|\.)localhost$/.test(nameOf(hostname)) ? '127.0.0.1' : undefined
+  return isLocalhost(nameOf(hostname)) ? '127.0.0.1' : undefined
 }
 
 /** An IPv6 address in a URL stands in brackets. */

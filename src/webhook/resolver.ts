@@ -2,6 +2,7 @@ import { type LookupAddress } from 'node:dns'
 import { lookup as bySystem, Resolver as DnsClient } from 'node:dns/promises'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
+import { isLocalhost } from './addresses.ts'
 
 /** All addresses of a name. Rejects when it has none, and when nobody says. */
 export type Resolve = (hostname: string) => Promise<LookupAddress[]>
@@ -32,8 +33,7 @@ export function resolver({
   deadline_ms = DEADLINE_MS,
 }: Options): Resolve {
   return async hostname => {
-    // Loopback by RFC 6761, whatever name servers say.
-    if (/(^|\.)localhost\.?$/i.test(hostname)) return ['127.0.0.1', '::1'].map(ofAddress)
+    if (isLocalhost(hostname)) return ['127.0.0.1', '::1'].map(ofAddress)
     const listed = await addressesIn(hostsFile, hostname)
     if (listed.length > 0) return listed
 
@@ -44,17 +44,19 @@ export function resolver({
     clearTimeout(timer)
     const addresses = answers.flatMap(answer => (answer.status === 'fulfilled' ? answer.value : []))
     if (addresses.length > 0) return addresses.map(ofAddress)
-    const failure = answers.find(answer => answer.status === 'rejected')
-    // Only a name that the operator trusts may hold a thread, and only when DNS has answered.
-    if (isUnknown(failure?.reason) && isKnownHere(hostname))
-      return bySystem(hostname, { all: true })
-    throw failure?.reason
+    const failures = answers.flatMap(answer =>
+      answer.status === 'rejected' ? [answer.reason as unknown] : [],
+    )
+    // Only a name that the operator trusts may hold a thread, and only when no name server is silent.
+    const isForSystem = isKnownHere(hostname) && !failures.some(isSilence)
+    if (isForSystem) return bySystem(hostname, { all: true })
+    throw failures[0]
   }
 }
 
-function isUnknown(reason: unknown): boolean {
-  const code = reason instanceof Error && 'code' in reason ? reason.code : undefined
-  return code === 'ENOTFOUND' || code === 'ENODATA'
+function isSilence(failure: unknown): boolean {
+  const code = failure instanceof Error && 'code' in failure ? failure.code : undefined
+  return code === 'ECANCELLED' || code === 'ETIMEOUT'
 }
 
 /** As hosts(5) has it: an address and its names in each line, before a `#`. Where there is no such file, DNS says all. */
@@ -64,7 +66,7 @@ async function addressesIn(file: string, hostname: string): Promise<LookupAddres
   return text
     .split('\n')
     .map(line => line.replace(/#.*/, '').trim().toLowerCase().split(/\s+/))
-    .filter(([, ...names]) => names.includes(wanted))
+    .filter(([address = '', ...names]) => isIP(address) !== 0 && names.includes(wanted))
     .map(([address = '']) => ofAddress(address))
 }
 

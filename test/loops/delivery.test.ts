@@ -9,11 +9,11 @@ import { together, until } from '../fixtures/gate.ts'
 import { deliveryOf, makeDue, secret } from '../fixtures/delivery.ts'
 import { type Act, closesMidReply, drips, gigabyte, hangs, receiver } from '../fixtures/receiver.ts'
 import { service } from '../fixtures/service.ts'
-import { freshDatabase } from '../fixtures/database.ts'
+import { clonedDatabase, freshDatabase } from '../fixtures/database.ts'
 
 /** A service of the test's own, and in words what most tests do. */
-async function stage(t: Test) {
-  const s = await service(t)
+async function stage(t: Test, options: Parameters<typeof service>[1] = {}) {
+  const s = await service(t, options)
   return {
     s,
     callbackOf: (execution: string) => s.call('GET', `/executions/${execution}/callback`),
@@ -191,10 +191,12 @@ t.test('what a receiver answers decides what becomes of the callback', async t =
   t.ok(hasty.seconds > 4, 'but not below the schedule')
   const greedy = await ends('greedy', { status: 503, headers: { 'retry-after': '999999' } })
   t.ok(greedy.seconds > 35_990 && greedy.seconds <= 45_000, 'nor above ten hours and their jitter')
-  t.match(await ends('moved', { status: 307, headers: { location: s.database.url } }), {
+  const elsewhere = await receiver(t, 200)
+  t.match(await ends('moved', { status: 307, headers: { location: elsewhere.url } }), {
     state: 'due',
     last: { status: 307 },
   })
+  t.equal(elsewhere.connections(), 0, 'a redirect is not followed')
   t.match(await ends('silent', hangs), { state: 'due', last: { status: null, error: 'timeout' } })
   t.match(await ends('cut', closesMidReply), { state: 'delivered' }, 'its status has come')
   t.match(await ends('dripping', drips), { state: 'delivered' })
@@ -254,6 +256,90 @@ t.test('a lease that ended is an attempt of unknown outcome', async t => {
   held.release()
   await zombie.settled()
   t.strictSame((await callbackOf('lost')).body, delivered, 'the late outcome changes nothing')
+})
+
+t.test('a late outcome changes nothing while the next attempt is on its way', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const [first, second] = [holds(), holds()]
+  const to = await receiver(t, first.act, second.act)
+  const [zombie, other] = [deliveryOf, deliveryOf].map(of => of(t, s, { attempt_ms: 60_000 }))
+  await over('late', to.url)
+  await zombie?.leaseOnce()
+  await to.nth(1)
+  await makeDue(s.database)
+  await other?.leaseOnce()
+  await to.nth(2)
+  const before = (await callbackOf('late')).body
+  t.match(before, { state: 'delivering', attempt: 2 })
+  first.release()
+  await zombie?.settled()
+  t.strictSame((await callbackOf('late')).body, before)
+  second.release()
+  await other?.settled()
+  t.match((await callbackOf('late')).body, { state: 'delivered', attempt: 2 })
+})
+
+t.test('a message that was taken is written down as soon as the database lets it be', async t => {
+  const { s, callbackOf, over } = await stage(t, {
+    settings: { ROLLCALL_LOCK_TIMEOUT_SECONDS: '1' },
+  })
+  const held = holds()
+  const to = await receiver(t, held.act)
+  const delivery = deliveryOf(t, s, { attempt_ms: 60_000 })
+  await over('busy', to.url)
+  await delivery.leaseOnce()
+  await to.nth(1)
+  const holder = await s.database.pool.connect()
+  await holder.query('begin')
+  await holder.query(`select from barriers where execution_id = 'busy' for update`)
+  held.release()
+  const settled = delivery.settled()
+  // Each look has a session of its own begin to wait, so a later beginning is that of a repeat.
+  const begun = new Set<string>()
+  await until(async () => {
+    const rows = await s.database.query<{ begun: string }>(
+      `select query_start::text as begun from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    for (const row of rows) begun.add(row.begun)
+    return begun.size > 1
+  }, 'the outcome was refused and is told again')
+  await holder.query('rollback')
+  holder.release()
+  await settled
+  t.match((await callbackOf('busy')).body, { state: 'delivered', attempt: 1 })
+  t.equal(to.received.length, 1)
+})
+
+t.test('a message that cannot be built keeps no other waiting', async t => {
+  const database = await clonedDatabase(t)
+  const { s, callbackOf, over } = await stage(t, { database })
+  await database.query(
+    `create function broken() returns trigger language plpgsql as 'begin raise exception ''broken''; end'`,
+  )
+  await database.query(
+    `create trigger broken before update on barriers for each row
+    when (new.execution_id like 'bad-%' and new.callback_message is not null) execute function broken()`,
+  )
+  const to = await receiver(t, 204)
+  for (const execution of ['bad-1', 'bad-2', 'good-1', 'good-2']) await over(execution, to.url)
+  const delivery = deliveryOf(t, s)
+  let looks = 0
+  await until(async () => {
+    looks += 1
+    await delivery.leaseOnce()
+    await delivery.settled()
+    return to.received.length === 2
+  }, 'the others are delivered')
+  t.ok(looks <= 6, `${looks} looks`)
+  for (const [execution, state] of [
+    ['bad-1', 'due'],
+    ['bad-2', 'due'],
+    ['good-1', 'delivered'],
+    ['good-2', 'delivered'],
+  ] as const) {
+    t.match((await callbackOf(execution)).body, { state })
+  }
 })
 
 t.test('a last attempt whose lease ended leaves a dead callback', async t => {

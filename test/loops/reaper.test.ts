@@ -379,7 +379,8 @@ t.test('a callback that nobody takes from its queue is dead, with its message', 
   t.equal(await s.app.reaper.giveUpOnce(), 2)
   t.strictSame(
     await s.database.query(
-      `select execution_id, callback_state, callback_due_at is null as settled, callback_message::text as message
+      `select execution_id, callback_state, callback_due_at is null as settled, callback_message::text as message,
+        callback_attempts -> 0 ->> 'error' as last_error
       from barriers where execution_id <> 'run' order by execution_id`,
     ),
     [
@@ -388,8 +389,15 @@ t.test('a callback that nobody takes from its queue is dead, with its message', 
         callback_state: 'dead',
         settled: true,
         message: '{"built":"before"}',
+        last_error: 'lease_ended',
       },
-      { execution_id: 'url', callback_state: 'due', settled: false, message: null },
+      {
+        execution_id: 'url',
+        callback_state: 'due',
+        settled: false,
+        message: null,
+        last_error: null,
+      },
     ],
   )
   const [run] = await s.database.query<{ callback_state: string; message: object }>(

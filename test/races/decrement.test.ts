@@ -84,7 +84,7 @@ t.test('a decrement that counts rows instead of its own nonces is caught', async
   const database = await freshDatabase(t)
   const caller = await callers(database, 4)
   const forgetful = mutant(statements.decrement, [
-    'where written.recorded_nonce = candidate.nonce and written.recorded_at = seen.moment',
+    'where written.recorded_nonce = seen.nonce and written.recorded_at = seen.moment',
     'where true',
   ])
   await caller(0).ask(statements.enqueue, barrierOf('run', 8))

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { Guard } from '../../src/webhook/guard.ts'
 import { Sender } from '../../src/webhook/post.ts'
@@ -58,14 +59,52 @@ t.test('/etc/hosts comes before DNS', async t => {
 
 t.test('only what DNS does not know and the operator does is asked of the system', async t => {
   const asked: string[] = []
-  const resolve = await resolverOf(t, name => (name === 'silent.example' ? 'silent' : 'unknown'), {
-    isKnownHere: name => asked.push(name) > 0,
+  const answers: Record<string, string> = { silent: 'silent', failing: 'failing' }
+  const resolve = await resolverOf(
+    t,
+    (name, family) =>
+      answers[name.split('.')[0] ?? ''] ??
+      (name.startsWith('half') && family === 6 ? 'silent' : 'unknown'),
+    { isKnownHere: name => asked.push(name) > 0 && !name.startsWith('stranger'), deadline_ms: 200 },
+  )
+  for (const name of ['silent.example', 'half.example']) {
+    await t.rejects(resolve(name), { code: /ECANCELLED|ENOTFOUND/, syscall: /^query/ }, name)
+  }
+  await t.rejects(resolve('stranger.invalid'), { code: 'ENOTFOUND', syscall: /^query/ })
+  asked.length = 0
+  for (const name of ['name.invalid', 'failing.invalid']) {
+    await t.rejects(resolve(name), /getaddrinfo/, name)
+  }
+  t.strictSame(asked, ['name.invalid', 'failing.invalid'])
+})
+
+t.test('a name has the addresses of both families, and each is judged', async t => {
+  const resolve = await resolverOf(t, name =>
+    name === 'six.example' ? '2606:4700::1111' : '8.8.8.8 2606:4700::1111 fd00::1',
+  )
+  t.strictSame(await resolve('six.example'), [{ address: '2606:4700::1111', family: 6 }])
+  const lookup = promisify(new Guard({ allow: [], loopback: false, resolve }).lookupFor('https:'))
+  t.strictSame(await lookup('six.example', { all: true }), [
+    { address: '2606:4700::1111', family: 6 },
+  ])
+  await t.rejects(lookup('mixed.example', { all: true }), /fd00::1, which is not a public address/)
+})
+
+t.test('one family that is silent keeps the other from nothing', async t => {
+  const resolve = await resolverOf(t, (_, family) => (family === 4 ? '192.0.2.1' : 'silent'), {
     deadline_ms: 200,
   })
-  await t.rejects(resolve('silent.example'), { code: 'ECANCELLED' })
-  t.strictSame(asked, [])
-  await t.rejects(resolve('name.invalid'), /getaddrinfo/)
-  t.strictSame(asked, ['name.invalid'])
+  t.strictSame(await resolve('half.example'), [{ address: '192.0.2.1', family: 4 }])
+})
+
+t.test('localhost is called wherever it may be', async t => {
+  const target = await receiver(t, 204)
+  for (const allow of [['127.0.0.1'], ['127.0.0.0/8', '::1'], ['localhost']]) {
+    const sender = new Sender({ guard: new Guard({ allow, loopback: false }), secrets: [secret] })
+    t.teardown(() => sender.close())
+    const url = `http://localhost:${target.port}/`
+    t.match(await sender.post({ id: 'msg_1', body: '{}', url }), { status: 204 }, allow.join())
+  }
 })
 
 t.test('names whose name server is silent keep no other host waiting', async t => {

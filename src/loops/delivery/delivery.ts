@@ -58,6 +58,7 @@ export class Delivery {
   readonly #inFlight = new Set<{ host: string; ended: Promise<void> }>()
   #loop: Promise<void> = Promise.resolve()
   #failed = false
+  #passedOver = 0
 
   constructor(app: FastifyInstance, options: Options) {
     this.#app = app
@@ -91,7 +92,7 @@ export class Delivery {
   async leaseOnce(): Promise<number> {
     const { database, log, message } = this.#app
     const free = SLOTS - this.#inFlight.size
-    // After a failure one at a time, so that one that cannot be built keeps fewer others waiting.
+    // After a failure one at a time, and past the one that fails alone: a message that cannot be built keeps nobody waiting.
     const most = this.#failed ? Math.min(1, free) : free
     if (most === 0) return 0
     const began = performance.now()
@@ -103,6 +104,7 @@ export class Delivery {
           stringify([
             {
               most,
+              passed_over: this.#passedOver,
               build_bytes: BUILD_BYTES,
               host_slots: HOST_SLOTS,
               in_flight: this.#hosts(),
@@ -116,10 +118,12 @@ export class Delivery {
         // A lease that nobody heard of ends by itself.
         { once: true },
       )
-      this.#failed = false
+      if (leased.length === 0) this.#passedOver = 0
+      this.#failed = this.#passedOver > 0
       for (const callback of leased) this.#begin(callback, began)
       return leased.length
     } catch (error) {
+      if (this.#failed) this.#passedOver += 1
       this.#failed = true
       log.warn({ err: error }, 'The callbacks that are due could not be leased.')
       return 0
@@ -151,15 +155,30 @@ export class Delivery {
       const attempt = await this.#options.sender.post({ id, url, body: message.text })
       const { namespace, execution_id, generation, token } = callback
       const end = endOf(attempt, callback.nth)
-      const [{ outcome }] = await this.#settle([
+      const outcome = await this.#writeDown(
         { namespace, execution_id, generation, token, ...end, attempt: recordOf(attempt) },
-      ])
+        began,
+      )
       this.#tell(callback, attempt, outcome === 'settled' ? end.state : outcome)
     } catch (error) {
       this.#log(callback).warn(
         { err: error },
         'The outcome of an attempt is unknown; the callback is sent again when its lease is over.',
       )
+    }
+  }
+
+  /** Again and again while the lease lasts: a message that was taken would be sent once more for a database that was busy. */
+  async #writeDown(ended: object, began: number): Promise<string> {
+    for (;;) {
+      try {
+        const [{ outcome }] = await this.#settle([ended])
+        return outcome
+      } catch (error) {
+        const isOver = performance.now() - began > LEASE_SECONDS * 1000
+        if (isOver || this.#stopped.signal.aborted) throw error
+        await pause(1_000, undefined, { ref: false })
+      }
     }
   }
 

@@ -4,14 +4,14 @@
 -- after the last attempt it is dead. The message is built here, from committed rows, when it is first needed: the
 -- closing is in the snapshot, and so is every batch that it counted.
 --
--- $1  [{ most, build_bytes, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes, public_url }]
+-- $1  [{ most, passed_over, build_bytes, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes, public_url }]
 -- ->  namespace, execution_id, generation, callback_id, state: delivering | dead, token, attempt, nth (since it was
 --     made due), url, host, message
 
 with recursive ask as materialized (
   select *
   from json_to_recordset($1) as ask (
-    most integer, build_bytes bigint, host_slots integer, in_flight json, lease_seconds integer, attempts integer, nonce text,
+    most integer, passed_over integer, build_bytes bigint, host_slots integer, in_flight json, lease_seconds integer, attempts integer, nonce text,
     inline_bytes bigint, public_url text
   )
   limit 1
@@ -62,6 +62,7 @@ candidate as materialized (
     ) as due
   ) as waiting
   order by waiting.turn, waiting.callback_due_at
+  offset (select passed_over from ask)
   limit (select most from ask)
 ),
 
@@ -109,9 +110,7 @@ leased as (
     callback_token = case when given_up then callback_token else concat_ws('.', generation, callback_attempt + 1, ask.nonce) end,
     callback_message = coalesce(callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)),
     callback_attempts = case
-      when lease_ended then callback_attempts_with(barriers, '{
-        "outcome": "unknown", "status": null, "error": "lease_ended", "milliseconds": null, "response": null
-      }')
+      when lease_ended then callback_attempts_with_lost(barriers)
       else callback_attempts
     end
   from verdict

@@ -16,10 +16,20 @@ with long_replaced as materialized (
 ),
 
 -- One look-up each: the first batch in the order of keys is of the oldest generation.
+recently_replaced as materialized (
+  select namespace, execution_id
+  from barriers
+  where oldest_generation < generation
+    and oldest_generation < generation - 1
+    and created_at > now() - make_interval(secs => $1)
+  order by created_at
+  limit 1000
+),
+
 often_replaced as materialized (
   select namespace, execution_id, generation, oldest_generation
   from barriers
-  where oldest_generation < generation
+  where (namespace, execution_id) in (select namespace, execution_id from recently_replaced)
     and oldest_generation < generation - 1
     and created_at > now() - make_interval(secs => $1)
     and (

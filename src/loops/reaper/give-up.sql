@@ -38,6 +38,10 @@ set
   callback_state = 'dead',
   callback_due_at = null,
   callback_settled_at = clock_timestamp(),
+  callback_attempts = case
+    when callback_state = 'delivering' then callback_attempts_with_lost(barriers)
+    else callback_attempts
+  end,
   callback_message = coalesce(callback_message, callback_message(barriers, $2, $3))
 from barrier
 where barriers.namespace = barrier.namespace and barriers.execution_id = barrier.execution_id

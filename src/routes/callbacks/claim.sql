@@ -79,9 +79,7 @@ leased as (
     callback_due_at = clock_timestamp() + make_interval(secs => ask.lease_seconds),
     callback_attempts = case
       when barriers.callback_state = 'due' then barriers.callback_attempts
-      else callback_attempts_with(barriers, '{
-        "outcome": "unknown", "status": null, "error": "lease_ended", "milliseconds": null, "response": null
-      }')
+      else callback_attempts_with_lost(barriers)
     end,
     callback_message = coalesce(
       barriers.callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)

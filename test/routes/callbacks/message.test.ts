@@ -146,6 +146,37 @@ t.test(
   },
 )
 
+t.test('the first missing are named however many there are', async t => {
+  const large = await service(t, { settings: { ROLLCALL_TOTAL_LIMIT: '10000000' } })
+  const thousand = Array.from({ length: 1000 }, (_, index) => index)
+  const missingOf = async (execution: string, batches: number[]) => {
+    const callback = { queue: execution, events: ['expired'] }
+    await large.enqueue(execution, { total: 10_000_000, callback })
+    for (const batch_index of batches) await large.decrement(execution, { batch_index })
+    await large.database.query(
+      `update barriers set state = 'expired', reason = 'Too late.', closed_at = clock_timestamp(), closing_nonce = 'n',
+        callback_state = 'due', callback_id = 'cb_' || execution_id, callback_due_at = clock_timestamp()
+      where execution_id = $1`,
+      [execution],
+    )
+    const { message } = await messageOf(large, execution)
+    return message.data.missing.map(({ batch_index }: { batch_index: number }) => batch_index)
+  }
+  t.strictSame(await missingOf('none', []), thousand)
+  t.strictSame(
+    await missingOf('first', [0, 1, 2]),
+    thousand.map(index => index + 3),
+  )
+  t.strictSame(await missingOf('last', [9_999_999]), thousand)
+  t.strictSame(await missingOf('holes', [1, 500]), [
+    0,
+    ...thousand.slice(2, 500),
+    ...thousand.slice(501),
+    1000,
+    1001,
+  ])
+})
+
 t.test('results are inline up to the limit, beyond it at results_url, the same', async t => {
   // Two results and 64 bytes around each.
   const settings = { ROLLCALL_INLINE_RESULTS_BYTES: String(2 * 64 + 20) }

@@ -24,7 +24,8 @@ export const claims: Bench = {
   claim:
     'Claims over HTTP are as fast as one-row claims sent straight to Postgres, and redeliveries write nothing.',
   minutes: { small: 3, full: 20 },
-  run: async ({ size, scope, tell }) => {
+  run: async setup => {
+    const { size, scope } = setup
     const { rounds, seconds } = sizes[size]
     const postgres = await Postgres.start(scope)
     const database = await postgres.database()
@@ -73,7 +74,7 @@ export const claims: Bench = {
         'redeliveries alone': claimsOf('finished', service.origin, 'again'),
       },
       rounds,
-      { tell },
+      setup,
     )
     const best = measured.best(Object.keys(direct), RATE)
     const rollcall = measured.values('rollcall', RATE)

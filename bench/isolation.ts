@@ -18,7 +18,8 @@ export const isolation: Bench = {
   claim:
     'A locked barrier does not slow strangers down, and a database that hangs makes 503s and no queue.',
   minutes: { small: 3, full: 15 },
-  run: async ({ size, scope, tell }) => {
+  run: async setup => {
+    const { size, scope } = setup
     const { rounds, seconds, perSecond, stops } = sizes[size]
     const postgres = await Postgres.start(scope)
     const database = await postgres.database()
@@ -114,7 +115,7 @@ export const isolation: Bench = {
         ),
       },
       rounds,
-      { tell },
+      setup,
     )
     return {
       series: measured.series(),

@@ -18,7 +18,8 @@ const sizes = {
 export const latency: Bench = {
   claim: 'A lone client waits little more than for its statement and for HTTP itself.',
   minutes: { small: 3, full: 20 },
-  run: async ({ size, scope, tell }) => {
+  run: async setup => {
+    const { size, scope } = setup
     const { rounds, operations, seconds } = sizes[size]
     const postgres = await Postgres.start(scope)
     const database = await postgres.database()
@@ -80,7 +81,7 @@ export const latency: Bench = {
         },
       },
       rounds,
-      { tell },
+      setup,
     )
     const of = (contender: string, measure: string) => measured.values(contender, measure)
     return {

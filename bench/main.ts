@@ -24,30 +24,38 @@ const benches: Record<string, Bench> = {
 /** It claims nothing. */
 const onlyByName = new Set(['profile'])
 
-const USAGE = `npm run bench [-- NAME ... [--full]]
+const USAGE = `npm run bench [-- NAME ... [--full] [--rounds N]]
 
 ${Object.entries(benches)
   .map(([name, { claim }]) => `  ${name.padEnd(10)} ${claim}`)
   .join('\n')}
 
-Without a NAME: all but ${[...onlyByName].join()}. --full: the size that the README speaks of; the result is kept in bench/results/.
+Without a NAME: all but ${[...onlyByName].join()}. --full: the size that the README speaks of; the result is kept in bench/results/, with as many rounds as were wished for.
 `
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { full: { type: 'boolean' }, help: { type: 'boolean' } },
+  options: { full: { type: 'boolean' }, rounds: { type: 'string' }, help: { type: 'boolean' } },
 })
-const unknown = positionals.find(name => !(name in benches))
 
-if (values.help || unknown !== undefined) {
-  process.stderr.write(unknown === undefined ? USAGE : `There is no bench ${unknown}.\n${USAGE}`)
-  process.exitCode = unknown === undefined ? 0 : 2
+const wrong = wrongWith()
+
+if (values.help || wrong !== undefined) {
+  process.stderr.write(wrong === undefined ? USAGE : `${wrong}\n${USAGE}`)
+  process.exitCode = wrong === undefined ? 0 : 2
 } else {
   const names =
     positionals.length > 0
       ? positionals
       : Object.keys(benches).filter(name => !onlyByName.has(name))
   await runAll(names, values.full ? 'full' : 'small')
+}
+
+function wrongWith(): string | undefined {
+  const unknown = positionals.find(name => !(name in benches))
+  if (unknown !== undefined) return `There is no bench ${unknown}.`
+  if (/^[1-9]\d?$/.test(values.rounds ?? '1')) return undefined
+  return `--rounds is ${values.rounds}, but the rule is: a number from 1 to 99.`
 }
 
 async function runAll(names: readonly string[], size: Size): Promise<void> {
@@ -84,7 +92,10 @@ async function runOne(name: string, size: Size): Promise<Report> {
     deadline = setTimeout(() => reject(new Error(sentence)), minutes[size] * 60_000)
   })
   try {
-    const finding = await Promise.race([measure({ size, scope, tell }), late])
+    const finding = await Promise.race([
+      measure({ size, scope, tell, ...(values.rounds && { rounds: Number(values.rounds) }) }),
+      late,
+    ])
     return {
       bench: name,
       claim,

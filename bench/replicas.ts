@@ -18,7 +18,8 @@ const sizes = {
 export const replicas: Bench = {
   claim: 'Service processes on one database add up, and share one hot barrier without harm.',
   minutes: { small: 2, full: 15 },
-  run: async ({ size, scope, tell }) => {
+  run: async setup => {
+    const { size, scope } = setup
     const { rounds, seconds } = sizes[size]
     const postgres = await Postgres.start(scope)
     const database = await postgres.database()
@@ -66,7 +67,7 @@ export const replicas: Bench = {
         }
       }
     }
-    const measured = await Rounds.of(contenders, rounds, { tell })
+    const measured = await Rounds.of(contenders, rounds, setup)
     const ratio = (kind: string, processes: number) =>
       ratioOf(
         `${kind}: ${processes} processes / 1`,

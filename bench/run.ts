@@ -21,7 +21,7 @@ export const run: Bench = {
     'A run of 10,000 batches, from enqueue to callback, is at least a hundred times faster than the old two statements.',
   minutes: { small: 4, full: 90 },
   run: async setup => {
-    const { size, scope, tell } = setup
+    const { size, scope } = setup
     const { rounds, batches, seconds } = sizes[size]
     const postgres = await Postgres.start(scope)
     const database = await postgres.database()
@@ -52,7 +52,7 @@ export const run: Bench = {
         ...contenders,
       },
       rounds,
-      { tell },
+      setup,
     )
     const rollcall = measured.values('rollcall', RATE)
     return {

@@ -5,6 +5,8 @@ export type Size = 'small' | 'full'
 /** What a bench gets: how large to be, where to leave what it started, and whom to tell how far it is. */
 export interface Setup {
   size: Size
+  /** In place of the rounds of that size. */
+  rounds?: number
   scope: Scope
   tell: (sentence: string) => void
 }

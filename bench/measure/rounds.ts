@@ -12,8 +12,8 @@ export class Rounds {
   /** The round 0 warms caches, plans and compilers up, and is not kept. */
   static async of(
     contenders: Contenders,
-    rounds: number,
-    { tell }: Pick<Setup, 'tell'>,
+    usual: number,
+    { tell, rounds = usual }: Pick<Setup, 'tell' | 'rounds'>,
   ): Promise<Rounds> {
     const measured = new Rounds()
     for (let round = 0; round <= rounds; round += 1) {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { startLoad } from './load/load.ts'
 import type { Spread } from './load/workloads.ts'
 import type { Bench, Setup } from './measure/finding.ts'
@@ -6,6 +7,7 @@ import { connected, Postgres } from './servers/postgres.ts'
 import { startService } from './servers/service.ts'
 
 const BULK = 1000
+const QUEUE = 'growth'
 const COST = 'µs/batch'
 const CALL = 'p50 ms/call'
 /** Code that is compiled after some calls would make the short runs dear. */
@@ -111,7 +113,7 @@ async function fill(
     const bulk = { ...from, workload: 'bulk' as const, seconds: 1800 }
     await load.run('requests', { ...bulk, ...warm, count: WARM_UP_CALLS })
     const spread = { prefix: 'growth', executions }
-    await raise(spread, batches)
+    await raise({ ...spread, queue: QUEUE }, batches)
     const before = await postgres.walBytes()
     const calls = { ...bulk, ...spread }
     const count = (executions * batches) / BULK
@@ -123,6 +125,14 @@ async function fill(
     const seconds = first.seconds + middle.seconds + last.seconds
     const wal = (await postgres.walBytes()) - before
     const total = executions * batches
+    // What a receiver does: the callback, then the results that are too many for its message.
+    const all = { ...from, ...spread, connections: 4, count: executions, seconds: 600 }
+    const taken = await load.run('requests', { ...all, workload: 'callback', queue: QUEUE })
+    const read = await load.run('requests', { ...all, workload: 'pages' })
+    if (taken.outcomes['200'] !== executions || read.outcomes['read'] !== executions) {
+      throw new Error(`Not all arrived: ${JSON.stringify([taken.outcomes, read.outcomes])}.`)
+    }
+    const { highestMiB } = await service.memory()
     return {
       [COST]: (seconds / total) * 1e6,
       ...(tenth >= 10 && {
@@ -130,12 +140,42 @@ async function fill(
         [`last tenth, ${CALL}`]: last.latencies['decrements']?.p50Ms ?? Number.NaN,
       }),
       'WAL bytes/batch': wal / total,
+      'µs/batch to read': (read.seconds / total) * 1e6,
+      'service VmHWM MiB': highestMiB,
       ...(await sizesOf(database, total + WARM_UP_CALLS * BULK)),
-      'service VmHWM MiB': (await service.memory()).highestMiB,
+      ...(await retained(database, total + WARM_UP_CALLS * BULK)),
     }
   } finally {
     await scope.end()
   }
+}
+
+/** As if the time of retention had passed: the service's own reaper forgets the batches, and a vacuum gives back the room. */
+async function retained(database: string, total: number): Promise<Sample> {
+  return connected(database, async client => {
+    await client.query(
+      `update barriers set closed_at = closed_at - interval '8 days',
+        callback_settled_at = callback_settled_at - interval '8 days'`,
+    )
+    const begin = performance.now()
+    for (let left = true; left;) {
+      await pause(250)
+      const { rows } = await client.query<{ left: boolean }>(
+        'select exists (select from batches) as left',
+      )
+      left = rows[0]?.left ?? false
+      if (performance.now() - begin > 900_000) throw new Error('Retention does not come to an end.')
+    }
+    const seconds = (performance.now() - begin) / 1000
+    await client.query('vacuum batches')
+    const { rows } = await client.query<{ bytes: string }>(
+      `select pg_table_size('batches') + pg_indexes_size('batches') as bytes`,
+    )
+    return {
+      'µs/batch to forget': (seconds / total) * 1e6,
+      'bytes/batch after retention': Number(rows[0]?.bytes) / total,
+    }
+  })
 }
 
 async function sizesOf(database: string, total: number): Promise<Sample> {

@@ -1,4 +1,5 @@
 import { startLoad, type Load } from './load/load.ts'
+import { SET } from './load/workloads.ts'
 import type { Tally } from './load/tally.ts'
 import type { Bench, Setup } from './measure/finding.ts'
 import { type Contenders, ratioOf, Rounds, type Sample } from './measure/rounds.ts'
@@ -10,6 +11,7 @@ import { startService } from './servers/service.ts'
 
 const WORKERS = 64
 const RATE = 'batches/s'
+const IN_SETS = `rollcall, ${SET} a call`
 
 const sizes = {
   small: { rounds: 2, batches: 1000, seconds: 20 },
@@ -41,6 +43,16 @@ export const run: Bench = {
             }),
             batches,
           ),
+        [IN_SETS]: async round =>
+          wholeRun(
+            await load.run('rollcallRun', {
+              ...order,
+              origin: service.origin,
+              name: `sets-${round}`,
+              inSets: true,
+            }),
+            batches,
+          ),
         'old two statements': async round => {
           // Its first round would only warm up, for as long as a real one takes.
           const some = round === 0 ? Math.min(batches, 500) : batches
@@ -54,16 +66,18 @@ export const run: Bench = {
       rounds,
       setup,
     )
-    const rollcall = measured.values('rollcall', RATE)
+    const others = ['old two statements', ...Object.keys(contenders)]
     return {
       series: measured.series(),
-      ratios: ['old two statements', ...Object.keys(contenders)].map(name =>
-        ratioOf(
-          `rollcall / ${name}`,
-          rollcall,
-          measured.values(name, RATE),
-          // At a thousand batches their array of results is still short.
-          name === 'old two statements' && size === 'full' ? { least: 100 } : undefined,
+      ratios: ['rollcall', IN_SETS].flatMap(ours =>
+        others.map(name =>
+          ratioOf(
+            `${ours} / ${name}`,
+            measured.values(ours, RATE),
+            measured.values(name, RATE),
+            // At a thousand batches their array of results is still short.
+            name === 'old two statements' && size === 'full' ? { least: 100 } : undefined,
+          ),
         ),
       ),
       notes: [

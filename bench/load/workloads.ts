@@ -9,6 +9,8 @@ export interface Spread {
   executions: number
   /** How many batches the barriers get that `enqueue` raises; so many that no run here fills them. */
   total?: number
+  /** Where the callbacks of the barriers that `enqueue` raises are pulled from; without it they have none. */
+  queue?: string
 }
 
 /** The operation number `n`; returns its outcome. */
@@ -20,11 +22,40 @@ const CLAIM = '{"lease_seconds":600,"owner":"bench"}'
 export const RESULT = JSON.stringify({ text: 'x'.repeat(89) })
 
 const BULK = 1000
+/** As many as pg-boss is told to fetch at once. */
+export const SET = 50
 
 export const workloads = {
-  enqueue: async (call, n, { prefix, total = 1_000_000 }) => {
+  enqueue: async (call, n, { prefix, total = 1_000_000, queue }) => {
     const path = `/executions/${prefix}-${n}/barrier/enqueue`
-    return outcomeOf(await call('enqueue', 'POST', path, `{"total":${total}}`))
+    const callback = queue === undefined ? '' : `,"callback":{"queue":"${queue}"}`
+    return outcomeOf(await call('enqueue', 'POST', path, `{"total":${total}${callback}}`))
+  },
+
+  /** One callback, taken from its queue and acknowledged. */
+  callback: async (call, _, { queue }) => {
+    const { status, body } = await call(
+      'pull',
+      'POST',
+      '/callbacks/claim',
+      JSON.stringify({ queue }),
+    )
+    if (status !== 200) return String(status)
+    const [, execution, token] = /"execution_id":"([^"]+)".*?"token":"([^"]+)"/.exec(body) ?? []
+    if (token === undefined) return 'none'
+    const path = `/executions/${execution}/callback/ack`
+    return String((await call('ack', 'POST', path, JSON.stringify({ token }))).status)
+  },
+
+  /** All results of execution n, page by page. */
+  pages: async (call, n, { prefix }) => {
+    const path = `/executions/${prefix}-${n}/batches?limit=1000`
+    for (let cursor: string | undefined = ''; cursor !== undefined;) {
+      const { status, body } = await call('page', 'GET', `${path}${cursor && `&cursor=${cursor}`}`)
+      if (status !== 200) return String(status)
+      cursor = /"next_cursor":"([^"]+)"/.exec(body)?.[1]
+    }
+    return 'read'
   },
 
   /** Operation n is batch n / executions of execution n % executions: the executions take turns. */
@@ -44,6 +75,25 @@ export const workloads = {
     const { path, index } = place(n, spread)
     const recorded = `{"batch_index":${index}${token ? `,"token":"${token}"` : ''},"result":${RESULT}}`
     return outcomeOf(await call('decrement', 'POST', `${path}/barrier/decrement`, recorded))
+  },
+
+  /** The same of a worker that takes its messages in sets: operation n is batches n * SET and on of the one execution. */
+  workInSets: async (call, n, { prefix, total = SET }) => {
+    const path = `/executions/${prefix}-0`
+    const indexes = Array.from(
+      { length: Math.min(SET, total - n * SET) },
+      (_, nth) => n * SET + nth,
+    )
+    const asked = JSON.stringify({ batch_indexes: indexes, lease_seconds: 600, owner: 'bench' })
+    const { body } = await call('claims', 'POST', `${path}/batches/claim`, asked)
+    const { claims } = JSON.parse(body) as { claims: { batch_index: number; token?: string }[] }
+    const batches = claims.map(
+      ({ batch_index, token }) =>
+        `{"batch_index":${batch_index}${token ? `,"token":"${token}"` : ''},"result":${RESULT}}`,
+    )
+    const recorded = `{"batches":[${batches.join(',')}]}`
+    const reply = await call('decrements', 'POST', `${path}/barrier/decrements`, recorded)
+    return reply.status === 200 ? 'recorded' : String(reply.status)
   },
 
   /** A record without a claim. */

@@ -5,8 +5,9 @@ import { nonce } from '../../database/nonce.ts'
 import { execute, statement } from '../../database/statement.ts'
 import { type RawJson, stringify } from '../../json.ts'
 import type { Attempt, Sender } from '../../webhook/post.ts'
-import { ATTEMPTS, waitSeconds } from '../../webhook/schedule.ts'
+import { ATTEMPTS } from '../../webhook/schedule.ts'
 import { Bell, loop } from '../loop.ts'
+import { endOf, recordOf } from './end.ts'
 
 const leaseSql = statement('lease.sql', import.meta.url)
 const settleSql = statement('settle.sql', import.meta.url)
@@ -199,26 +200,4 @@ export class Delivery {
   #log({ execution_id, generation, callback_id, attempt }: Leased): FastifyBaseLogger {
     return this.#app.log.child({ execution_id, generation, callback_id, attempt })
   }
-}
-
-function isTaken({ status = 0 }: Attempt): boolean {
-  return status >= 200 && status < 300
-}
-
-/** What becomes of the callback: 410 means that the receiver wants none any more. */
-function endOf(
-  attempt: Attempt,
-  nth: number,
-): { state: 'delivered' | 'due' | 'dead'; wait_seconds?: number } {
-  if (isTaken(attempt)) return { state: 'delivered' }
-  const wait_seconds =
-    attempt.status === 410 ? undefined : waitSeconds(nth, attempt.retry_after_seconds)
-  return wait_seconds === undefined ? { state: 'dead' } : { state: 'due', wait_seconds }
-}
-
-/** The attempt as the callback shows it. */
-function recordOf(attempt: Attempt): object {
-  const { status = null, error = null, milliseconds, response = null } = attempt
-  const outcome = isTaken(attempt) ? 'delivered' : 'failed'
-  return { outcome, status, error, milliseconds, response }
 }

@@ -20,8 +20,6 @@ interface Call<Row> {
   key: string
   answer: (rows: Row[]) => void
   refuse: (error: unknown) => void
-  /** When it has waited for a run for too long. */
-  late: number
 }
 
 export type Run<Row> = <const Asks extends readonly object[]>(
@@ -92,7 +90,6 @@ export function coalesce<Row extends Answer>(
         key,
         answer: resolve as (rows: Row[]) => void,
         refuse: reject,
-        late: 0,
       }
       if (!(lanes.get(key) ?? common).push(call)) reject(overloaded())
     })
@@ -102,14 +99,17 @@ function overloaded(): Refusal {
   return new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } })
 }
 
-/** One run at a time; what arrives until it begins makes the next. Nobody waits for it to begin for longer than `waitMs`. */
+/**
+ * One run at a time; what arrives until it begins makes the next. Behind a run that does not end within `waitMs`, or finds no
+ * slot, nobody waits: who does is refused, and so is who comes.
+ */
 class Lane<Row> {
   readonly #run: (take: () => Call<Row>[]) => Promise<void>
   readonly #waitMs: number
   readonly #onEmpty: () => void
   #waiting: Call<Row>[] = []
   #running = false
-  #clock: NodeJS.Timeout | undefined
+  #hangs = false
 
   constructor(
     run: (take: () => Call<Row>[]) => Promise<void>,
@@ -123,33 +123,27 @@ class Lane<Row> {
 
   /** Whether there was room. */
   push(call: Call<Row>): boolean {
-    if (this.#waiting.length >= MOST_WAITING) return false
-    call.late = performance.now() + this.#waitMs
+    if (this.#hangs || this.#waiting.length >= MOST_WAITING) return false
     this.#waiting.push(call)
-    if (this.#clock === undefined) this.#clock = this.#clockFor(this.#waitMs)
     if (!this.#running) void this.#drain()
     return true
-  }
-
-  /** One clock for the lane, because one for each call would cost more than it is worth. */
-  #clockFor(delayMs: number): NodeJS.Timeout {
-    return setTimeout(() => {
-      const now = performance.now()
-      const inTime = this.#waiting.findIndex(({ late }) => late > now)
-      const late = this.#waiting.splice(0, inTime === -1 ? this.#waiting.length : inTime)
-      for (const call of late) call.refuse(overloaded())
-      const [next] = this.#waiting
-      this.#clock = next && this.#clockFor(next.late - now)
-    }, delayMs).unref()
   }
 
   async #drain(): Promise<void> {
     this.#running = true
     while (this.#waiting.length > 0) {
+      const clock = setTimeout(() => this.#turnAway(), this.#waitMs)
       await this.#run(() => this.#take())
+      clearTimeout(clock)
+      this.#hangs = false
     }
     this.#running = false
     this.#onEmpty()
+  }
+
+  #turnAway(): void {
+    this.#hangs = true
+    for (const call of this.#waiting.splice(0)) call.refuse(overloaded())
   }
 
   #take(): Call<Row>[] {

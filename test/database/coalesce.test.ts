@@ -282,30 +282,36 @@ t.test('a lane that is full turns callers away', async t => {
   t.equal((await Promise.all(fill)).length, 20_000)
 })
 
-t.test(
-  'behind a run that hangs nobody waits for longer than is said, and nothing was done',
-  async t => {
-    const { service, runs, hold, blocked } = await stage(t)
-    const run = coalesce<Row>({ ...service, waitMs: 100 }, plain)
-    const letGo = await hold(HOLD_RUNS)
-    const first = run(words('first'))
-    await blocked(1)
-    const refused = await Promise.allSettled(Array.from({ length: 64 }, () => run(words('late'))))
-    for (const { status, reason } of refused as PromiseRejectedResult[]) {
-      t.match(
-        [status, reason],
-        [
-          'rejected',
-          { code: 'overloaded', headers: { 'retry-after': '1' }, problem: { effect: 'none' } },
-        ],
-      )
-    }
-    const inTime = run(words('next'))
-    await letGo()
-    t.match(await Promise.all([first, inTime]), [[{ word: 'first' }], [{ word: 'next' }]])
-    t.strictSame(await runs(), [1, 1])
-  },
-)
+t.test('behind a run that hangs nobody waits, and who is refused was not run', async t => {
+  const { service, runs, hold, blocked } = await stage(t)
+  const run = coalesce<Row>({ ...service, waitMs: 100 }, plain)
+  const letGo = await hold(HOLD_RUNS)
+  const first = run(words('first'))
+  await blocked(1)
+  const refused = await Promise.allSettled(Array.from({ length: 64 }, () => run(words('late'))))
+  const [later] = await Promise.allSettled([run(words('later'))])
+  for (const { status, reason } of [...refused, later] as PromiseRejectedResult[]) {
+    t.equal(status, 'rejected')
+    t.match(reason, {
+      code: 'overloaded',
+      headers: { 'retry-after': '1' },
+      problem: { effect: 'none' },
+    })
+  }
+  await letGo()
+  t.match(await first, [{ word: 'first' }])
+  await setImmediate()
+  t.match(await run(words('next')), [{ word: 'next' }], 'it has ended')
+  t.strictSame(await runs(), [1, 1])
+})
+
+t.test('behind runs that end everybody waits, however long the line', async t => {
+  const { service } = await stage(t)
+  const run = coalesce<Row>({ ...service, waitMs: 500 }, plain)
+  // Each a run of some milliseconds, and together twice as long as a run may take.
+  const calls = Array.from({ length: 200 }, () => run(many(900)))
+  t.equal((await Promise.all(calls)).length, 200)
+})
 
 t.test('nor does who waits for a slot beside locked barriers', async t => {
   const { service, runs, hold, blocked } = await stage(t, 2)

@@ -32,5 +32,6 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
   CMD ["node", "dist/cli.js", "health"]
-ENTRYPOINT ["node", "dist/cli.js"]
+# A young generation of 4 MiB: with Node's 16 the service holds 60 MiB more under bulk calls, and is no faster (bench/README.md).
+ENTRYPOINT ["node", "--max-semi-space-size=4", "dist/cli.js"]
 CMD ["serve"]

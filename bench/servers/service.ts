@@ -22,16 +22,22 @@ export async function startService(
   database: string,
   { environment = {}, node = [] }: Wish = {},
 ): Promise<Service> {
-  const child = await start(scope, [process.execPath, ...node, join(compiled, 'cli.js'), 'serve'], {
-    ready: /^ {2}API +(http:\S+)\/executions$/,
-    environment: {
-      DATABASE_URL: database,
-      HOST: '127.0.0.1',
-      PORT: '0',
-      LOG_LEVEL: 'warn',
-      ...environment,
+  // As `npm start` and the image start it.
+  const flags = ['--max-semi-space-size=4', ...node]
+  const child = await start(
+    scope,
+    [process.execPath, ...flags, join(compiled, 'cli.js'), 'serve'],
+    {
+      ready: /^ {2}API +(http:\S+)\/executions$/,
+      environment: {
+        DATABASE_URL: database,
+        HOST: '127.0.0.1',
+        PORT: '0',
+        LOG_LEVEL: 'warn',
+        ...environment,
+      },
     },
-  })
+  )
   return serviceOf(child)
 }
 

@@ -255,6 +255,7 @@ t.test('a start that cannot succeed says what to do', async t => {
   t.test('in a folder that others own', async t => {
     const dataDir = await place('foreign', {})
     if (!asRoot) await chmod(dataDir, 0o555)
+    t.teardown(() => chmod(dataDir, 0o755))
     const service = stage.start(t, dataDir, { uid: asRoot ? NOBODY : undefined })
     t.match(await service.report, {
       refusal: `The data folder ${dataDir} cannot be used (EACCES: permission denied, `,

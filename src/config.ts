@@ -62,7 +62,9 @@ export const Config = z
     ROLLCALL_POOL_SIZE: integer(1, 500).default(10).describe('Connections to Postgres.'),
     ROLLCALL_POOL_WAIT_SECONDS: integer(1, 60)
       .default(2)
-      .describe('How long a request waits for a connection or a shared run before 503 overloaded.'),
+      .describe(
+        'How long a request waits for a connection, or behind a shared run that hangs, before 503 overloaded.',
+      ),
     ROLLCALL_STATEMENT_TIMEOUT_SECONDS: integer(1, 3600)
       .default(5)
       .describe('How long one statement may run.'),

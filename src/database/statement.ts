@@ -22,7 +22,7 @@ export interface Database {
   pool: pg.Pool
   /** Statements that may wait for a barrier that somebody else has locked: at most half of the pool does. */
   waiting: Slots
-  /** How long a request waits for a connection, or for a shared run before its own. */
+  /** How long a shared run may take, or wait for its slot, before those behind it are turned away. */
   waitMs: number
   /** Whether statements are prepared by name. */
   prepared: boolean

@@ -4,15 +4,17 @@
 -- after the last attempt it is dead. The message is built here, from committed rows, when it is first needed: the
 -- closing is in the snapshot, and so is every batch that it counted.
 --
--- $1  [{ most, passed_over, build_bytes, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes, public_url }]
+-- $1  [{ most, passed_over, build_bytes, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes,
+--        public_url }], one object
+--     passed_over: how many candidates from the first on are left alone, because their messages could not be built
 -- ->  namespace, execution_id, generation, callback_id, state: delivering | dead, token, attempt, nth (since it was
 --     made due), url, host, message
 
 with recursive ask as materialized (
   select *
   from json_to_recordset($1) as ask (
-    most integer, passed_over integer, build_bytes bigint, host_slots integer, in_flight json, lease_seconds integer, attempts integer, nonce text,
-    inline_bytes bigint, public_url text
+    most integer, passed_over integer, build_bytes bigint, host_slots integer, in_flight json, lease_seconds integer,
+    attempts integer, nonce text, inline_bytes bigint, public_url text
   )
   limit 1
 ),

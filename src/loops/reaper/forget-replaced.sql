@@ -15,17 +15,18 @@ with long_replaced as materialized (
   for no key update skip locked
 ),
 
--- One look-up each: the first batch in the order of keys is of the oldest generation.
+-- The newest first: what is replaced again and again is among them after each replace, and the others become long replaced.
 recently_replaced as materialized (
   select namespace, execution_id
   from barriers
   where oldest_generation < generation
     and oldest_generation < generation - 1
     and created_at > now() - make_interval(secs => $1)
-  order by created_at
+  order by created_at desc
   limit 1000
 ),
 
+-- One look-up each: the first batch in the order of keys is of the oldest generation.
 often_replaced as materialized (
   select namespace, execution_id, generation, oldest_generation
   from barriers

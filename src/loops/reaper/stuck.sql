@@ -4,8 +4,8 @@
 -- Progress moves last_progress_at, which no index holds, so that counting stays cheap. The index holds stuck_check_at, and
 -- only this step moves it: to the earliest moment at which the barrier could be stuck by what is known now.
 --
--- ->  one row for each barrier looked at, at most 10, because each is a look at its claims: namespace, execution_id, generation, state (expired, or open when it
---     is to be looked at again later), reason, callback_id
+-- ->  one row for each barrier looked at, at most 10, because each is a look at its claims: namespace, execution_id,
+--     generation, state (expired, or open when it is to be looked at again later), reason, callback_id
 
 -- The newest version of each row, so what progressed since the snapshot is known. What somebody else has locked is passed
 -- over: it may be progressing.

@@ -56,7 +56,8 @@ written as (
   insert into barriers as barrier (
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
     fingerprint, enqueue_key, enqueue_nonce, closing_nonce, closed_at, expires_at,
-    stuck_check_at, callback, callback_queue, callback_host, callback_priority, callback_events, callback_state, callback_id, callback_due_at
+    stuck_check_at, callback, callback_queue, callback_host, callback_priority, callback_events, callback_state,
+    callback_id, callback_due_at
   )
   select
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,

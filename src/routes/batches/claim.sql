@@ -127,8 +127,8 @@ written as (
 ),
 
 -- A grant is progress of its barrier, written after the batches and only where nobody else has the row locked: a claim that
--- waited for a barrier here, with its batches locked, would deadlock with decrements. The same progress is moved once. (Open is told by closed_at: the look-up of a row by its key
--- must not fit the indexes of open barriers.)
+-- waited for a barrier here, with its batches locked, would deadlock with decrements. The same progress is moved once.
+-- (Open is told by closed_at: the look-up of a row by its key must not fit the indexes of open barriers.)
 progressed as materialized (
   select distinct seen.namespace, seen.execution_id, seen.generation, seen.last_progress_at
   from seen

@@ -2,7 +2,7 @@ import t from 'tap'
 import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { Reaper } from '../../src/loops/reaper/reaper.ts'
-import { freshDatabase } from '../fixtures/database.ts'
+import { clonedDatabase, freshDatabase } from '../fixtures/database.ts'
 import { until } from '../fixtures/gate.ts'
 import { type Service, service } from '../fixtures/service.ts'
 
@@ -621,7 +621,7 @@ t.test('batches and tombstones are forgotten in bounded steps', async t => {
 })
 
 t.test('a step that fails is logged and keeps no other from its turn', async t => {
-  const s = await service(t)
+  const s = await service(t, { database: await clonedDatabase(t) })
   await s.claim('old', 0)
   await pass(s, 'old', 2 * DAY)
   await s.database.query('alter function callback_message rename to another')

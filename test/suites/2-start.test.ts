@@ -1,0 +1,4 @@
+// The service as a person starts it.
+import '../cli.test.ts'
+import '../config.test.ts'
+import '../database/embedded.test.ts'

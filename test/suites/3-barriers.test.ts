@@ -1,0 +1,10 @@
+// The routes of barriers and of callbacks.
+import '../routes/barriers/abort.test.ts'
+import '../routes/barriers/decrement.test.ts'
+import '../routes/barriers/enqueue.test.ts'
+import '../routes/barriers/get.test.ts'
+import '../routes/barriers/list.test.ts'
+import '../routes/callbacks/ack.test.ts'
+import '../routes/callbacks/claim.test.ts'
+import '../routes/callbacks/get.test.ts'
+import '../routes/callbacks/message.test.ts'

@@ -1,0 +1,5 @@
+// Delivery and reaper, step by step and raced.
+import '../loops/delivery.test.ts'
+import '../loops/reaper.test.ts'
+import '../races/callback.test.ts'
+import '../races/reaper.test.ts'

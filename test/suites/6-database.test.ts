@@ -1,0 +1,6 @@
+// What Postgres guards, and how statements share runs.
+import '../database/coalesce.test.ts'
+import '../database/constraints.test.ts'
+import '../database/fault.test.ts'
+import '../database/migrate.test.ts'
+import '../database/plans.test.ts'

@@ -326,7 +326,8 @@ async function replacedBetween(
   const held = database.query(mutant(statement, gate).text, [...values])
   await until(async () => {
     const { rowCount } = await holder.query(
-      `select from pg_locks where locktype = 'advisory' and not granted`,
+      `select from pg_locks join pg_database on pg_database.oid = database
+      where datname = current_database() and locktype = 'advisory' and not granted`,
     )
     return rowCount === 1
   }, 'the statement has its snapshot')

@@ -1,6 +1,7 @@
 import type { Load } from './load/load.ts'
 import type { Tally } from './load/tally.ts'
 import { startLoad } from './load/load.ts'
+import { SET } from './load/workloads.ts'
 import type { Bench } from './measure/finding.ts'
 import { type Contenders, ratioOf, Rounds } from './measure/rounds.ts'
 import { isPgbenchThere, oldTables, pgbench } from './servers/pgbench.ts'
@@ -14,6 +15,7 @@ const FINISHED = 10
 /** More operations than a round can make, so that rounds never claim the same batch. */
 const A_ROUND = 500_000
 const RATE = 'claims/s'
+const IN_SETS = `rollcall, ${SET} a call`
 
 const sizes = {
   small: { rounds: 2, seconds: 1 },
@@ -38,7 +40,7 @@ export const claims: Bench = {
     await finishSome(load, service.origin, database)
 
     const claimsOf = (
-      workload: 'claim' | 'redelivery' | 'finished',
+      workload: 'claim' | 'claimInSets' | 'redelivery' | 'finished',
       origin: string,
       prefix: string,
     ) => {
@@ -55,9 +57,10 @@ export const claims: Bench = {
           seconds,
         })
         refuseUnlessAll(tally, workload)
+        const made = tally.operations * (workload === 'claimInSets' ? SET : 1)
         return {
-          [RATE]: tally.operations / tally.seconds,
-          'WAL bytes/claim': ((await postgres.walBytes()) - walBefore) / tally.operations,
+          [RATE]: made / tally.seconds,
+          'WAL bytes/claim': ((await postgres.walBytes()) - walBefore) / made,
           'p99 ms': tally.latencies['claim']?.p99Ms ?? Number.NaN,
           "generator's cores": tally.generatorCores,
         }
@@ -67,6 +70,7 @@ export const claims: Bench = {
     const measured = await Rounds.of(
       {
         rollcall: claimsOf('claim', service.origin, 'fresh'),
+        [IN_SETS]: claimsOf('claimInSets', service.origin, 'sets'),
         ...direct,
         'bare route': claimsOf('claim', bare.origin, 'bare'),
         'sharing off': claimsOf('claim', unshared.origin, 'unshared'),
@@ -82,6 +86,14 @@ export const claims: Bench = {
       series: measured.series(),
       ratios: [
         ratioOf(`rollcall / ${best}`, rollcall, measured.values(best, RATE), { least: 1 }),
+        ratioOf(
+          `${IN_SETS} / ${best}`,
+          measured.values(IN_SETS, RATE),
+          measured.values(best, RATE),
+          {
+            least: 1,
+          },
+        ),
         ratioOf('rollcall / bare route', rollcall, measured.values('bare route', RATE), {
           least: 0.6,
         }),
@@ -100,13 +112,13 @@ export const claims: Bench = {
 
 /** Every claim of a round has to be what the round is about. */
 function refuseUnlessAll({ outcomes }: Tally, workload: string): void {
-  const expected = new Set(workload === 'claim' ? ['granted'] : ['granted', 'finished'])
+  const expected = new Set(workload.startsWith('claim') ? ['granted'] : ['granted', 'finished'])
   const others = Object.keys(outcomes).filter(outcome => !expected.has(outcome))
   if (others.length > 0) throw new Error(`${workload}: ${JSON.stringify(outcomes)}`)
 }
 
 async function raise(load: Load, origin: string): Promise<void> {
-  for (const prefix of ['fresh', 'unshared', 'again']) {
+  for (const prefix of ['fresh', 'sets', 'unshared', 'again']) {
     await load.run('requests', {
       workload: 'enqueue',
       origins: [origin],

@@ -109,7 +109,7 @@ async function routeFiles(): Promise<Map<string, string>> {
 function fingerprint(sql: string): string {
   return sql
     .replaceAll(/--.*$/gm, '')
-    .replaceAll(/'[^']*'|\$\d+|\b(\d+|true|false|null|epoch)\b/g, '?')
+    .replaceAll(/'[^']*'|\$\d+|\b(\d+(\.\d+)?|true|false|null|epoch)\b/g, '?')
     .replaceAll(/\bin \([^)]*\)/g, 'in ?')
     .replaceAll(/\s+/g, ' ')
     .trim()

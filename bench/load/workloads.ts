@@ -61,6 +61,16 @@ export const workloads = {
   /** Operation n is batch n / executions of execution n % executions: the executions take turns. */
   claim: async (call, n, spread) => outcomeOf(await claim(call, n, spread)),
 
+  /** A set of batches of one execution in each call; the executions take turns. */
+  claimInSets: async (call, n, spread) => {
+    const { path, index } = place(n, spread)
+    const indexes = Array.from({ length: SET }, (_, nth) => index * SET + nth)
+    const asked = JSON.stringify({ batch_indexes: indexes, lease_seconds: 600, owner: 'bench' })
+    const { status, body } = await call('claim', 'POST', `${path}/batches/claim`, asked)
+    const granted = body.match(/"outcome":"granted"/g)?.length
+    return granted === SET ? 'granted' : `${status}, ${granted ?? 0} granted`
+  },
+
   /** Nine of ten are of the batches 0 to 9 of each execution, which were finished before. */
   redelivery: async (call, n, spread) =>
     outcomeOf(await claim(call, n % 10 === 0 ? n : finishedOne(n, spread), spread)),

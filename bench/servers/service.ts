@@ -23,7 +23,7 @@ export async function startService(
   { environment = {}, node = [] }: Wish = {},
 ): Promise<Service> {
   // As `npm start` and the image start it.
-  const flags = ['--max-semi-space-size=4', ...node]
+  const flags = ['--max-semi-space-size=4', '--heap-growing-percent=50', ...node]
   const child = await start(
     scope,
     [process.execPath, ...flags, join(compiled, 'cli.js'), 'serve'],

@@ -90,9 +90,7 @@ export const claims: Bench = {
           `${IN_SETS} / ${best}`,
           measured.values(IN_SETS, RATE),
           measured.values(best, RATE),
-          {
-            least: 1,
-          },
+          { least: 1 },
         ),
         ratioOf('rollcall / bare route', rollcall, measured.values('bare route', RATE), {
           least: 0.6,

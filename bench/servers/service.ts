@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Scope } from '../measure/scope.ts'
-import { compiled } from '../project.ts'
+import { compiled, nodeOptions } from '../project.ts'
 import { type Child, memoryOf, start } from './child.ts'
 
 export interface Service {
@@ -22,11 +22,9 @@ export async function startService(
   database: string,
   { environment = {}, node = [] }: Wish = {},
 ): Promise<Service> {
-  // As `npm start` and the image start it.
-  const flags = ['--max-semi-space-size=4', '--heap-growing-percent=50', ...node]
   const child = await start(
     scope,
-    [process.execPath, ...flags, join(compiled, 'cli.js'), 'serve'],
+    [process.execPath, ...nodeOptions, ...node, join(compiled, 'cli.js'), 'serve'],
     {
       ready: /^ {2}API +(http:\S+)\/executions$/,
       environment: {

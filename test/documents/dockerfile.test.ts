@@ -73,6 +73,12 @@ t.test('the version on the image is that of the package', async t => {
   t.ok(all('LABEL', image).join(' ').includes(`org.opencontainers.image.version="${version}"`))
 })
 
+t.test('the image starts the service as npm start does', async t => {
+  const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  const [entry, command] = ['ENTRYPOINT', 'CMD'].flatMap(keyword => all(keyword, image))
+  t.equal([JSON.parse(entry ?? ''), JSON.parse(command ?? '')].flat().join(' '), scripts.start)
+})
+
 t.test('no command goes through a shell', async t => {
   const commands = ['RUN', 'CMD', 'ENTRYPOINT'].flatMap(keyword => all(keyword))
   for (const command of commands) t.type(JSON.parse(command), Array)

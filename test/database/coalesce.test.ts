@@ -64,8 +64,6 @@ async function stage(t: Test, size = 10) {
   pool.on('error', () => undefined)
   pool.on('connect', client => client.on('error', () => undefined))
   t.teardown(() => pool.end())
-  const holder = await database.pool.connect()
-  t.teardown(() => holder.release(true))
   return {
     service: {
       pool,
@@ -74,8 +72,10 @@ async function stage(t: Test, size = 10) {
       waiting: new Slots(Math.max(1, Math.floor(pool.options.max / 2))),
     },
     query: <R extends QueryResultRow>(sql: string) => database.query<R>(sql),
-    /** Holds every run until `let go` is called. */
+    /** Until `let go` is called. */
     hold: async (lock: string) => {
+      const holder = await database.pool.connect()
+      t.teardown(() => holder.release(true))
       await holder.query('begin')
       await holder.query(lock)
       return () => holder.query('commit')
@@ -324,6 +324,30 @@ t.test('nor does who waits for a slot beside locked barriers', async t => {
   await letGo()
   t.match(await first, [{ word: 'busy-1', waited: true }])
   t.strictSame(await runs(), [1, 1, 1, 1], 'what was refused was looked at and never run')
+})
+
+t.test('nor is who has to wait in a lane that hangs by then left without an answer', async t => {
+  const { service, hold, blocked } = await stage(t)
+  const held = {
+    ...waiting,
+    name: 'coalesce_held',
+    text: waiting.text.replace(
+      'then pg_advisory_xact_lock_shared(7)::text',
+      `then pg_advisory_xact_lock_shared(7)::text
+        when exists (select from ask where word = 'busy-late') then pg_advisory_xact_lock_shared(8)::text`,
+    ),
+  }
+  const run = coalesce<Row>({ ...service, waitMs: 100 }, held, () => 'busy')
+  const letLaneGo = await hold(HOLD_LOCK)
+  const letLateGo = await hold('select pg_advisory_xact_lock(8)')
+  const first = run(words('busy'))
+  const late = run(words('busy-late'))
+  await blocked(2)
+  await t.rejects(run(words('busy')), { code: 'overloaded' }, 'the lane hangs')
+  await letLateGo()
+  await t.rejects(late, { code: 'overloaded', problem: { effect: 'none' } })
+  await letLaneGo()
+  t.match(await first, [{ outcome: 'done', waited: true }])
 })
 
 t.test('without prepared statements it is the same', async t => {

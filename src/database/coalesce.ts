@@ -59,11 +59,6 @@ export function coalesce<Row extends Answer>(
       await Promise.all(calls.map(call => runOf([call], waits)))
       return
     }
-    // First the next run is sent: Postgres works on it while these are answered.
-    setImmediate(() => deal(rows, calls))
-  }
-
-  function deal(rows: Row[], calls: Call<Row>[]): void {
     let first = 0
     for (const call of calls) {
       const answers = rows.slice(first, (first += call.asks.length))

@@ -64,6 +64,8 @@ async function stage(t: Test, size = 10) {
   pool.on('error', () => undefined)
   pool.on('connect', client => client.on('error', () => undefined))
   t.teardown(() => pool.end())
+  const holder = await database.pool.connect()
+  t.teardown(() => holder.release(true))
   return {
     service: {
       pool,
@@ -72,10 +74,8 @@ async function stage(t: Test, size = 10) {
       waiting: new Slots(Math.max(1, Math.floor(pool.options.max / 2))),
     },
     query: <R extends QueryResultRow>(sql: string) => database.query<R>(sql),
-    /** Until `let go` is called. */
+    /** Holds every run until `let go` is called. */
     hold: async (lock: string) => {
-      const holder = await database.pool.connect()
-      t.teardown(() => holder.release(true))
       await holder.query('begin')
       await holder.query(lock)
       return () => holder.query('commit')
@@ -330,7 +330,7 @@ t.test('who has to run again after a run that hung is refused, not forgotten', a
   const { service, hold, blocked } = await stage(t)
   const twice = {
     name: 'coalesce_twice',
-    text: waiting.text.replace('not $2 then', `(not $2 or (select count(*) from runs) < 2) then`),
+    text: waiting.text.replace('not $2 then', '(not $2 or (select count(*) from runs) < 2) then'),
   }
   const run = coalesce<Row>({ ...service, waitMs: 100 }, twice, ask => (ask as Row).word)
   const letGo = await hold(HOLD_LOCK)

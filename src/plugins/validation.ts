@@ -8,8 +8,12 @@ export const validation = plugin(
   async app => {
     app.setValidatorCompiler<z.ZodType>(({ schema }) => data => {
       // Fastify shows an absent body as null; a body that is JSON null was refused when it was read.
-      const judged = schema.safeParse(data ?? {}, { reportInput: true })
-      return judged.success ? { value: judged.data } : { error: refusalOf(judged.error) }
+      const input = data ?? {}
+      const judged = schema.safeParse(input)
+      if (judged.success) return { value: judged.data }
+      // Only what is refused is judged with its values, which costs zod a quarter of all that a claim takes in node.
+      const { error = judged.error } = schema.safeParse(input, { reportInput: true })
+      return { error: refusalOf(error) }
     })
     // A route that names no query takes none.
     app.addHook('onRoute', ({ schema }) => {

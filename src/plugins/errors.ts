@@ -5,14 +5,11 @@ import { STATUS_CODES } from 'node:http'
 import { stringify } from '../json.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
 
-/** Fastify's own errors, in our words. */
+/** Fastify's own errors, in our words; what else is the caller's fault breaks a rule of the schema. */
 const byFastifyCode: Readonly<Record<string, RefusalCode>> = {
-  FST_ERR_BAD_URL: 'invalid_request',
   FST_ERR_MAX_PARAM_LENGTH: 'uri_too_long',
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_request',
   FST_ERR_HANDLER_TIMEOUT: 'overloaded',
 }
 
@@ -61,10 +58,11 @@ export function refuse(
 function refusalOf(error: FastifyError | Refusal): Refusal {
   if (error instanceof Refusal) return error
   const code = byFastifyCode[error.code]
-  if (code === undefined)
+  if (code) return new Refusal(code)
+  // Fastify says 400 also of a body that its sender gave up.
+  if (error.statusCode !== 400)
     return new Refusal('internal_error', { effect: 'unknown' }, { cause: error })
-  if (code !== 'invalid_request') return new Refusal(code)
-  return new Refusal(code, {
+  return new Refusal('invalid_request', {
     detail: error.message,
     errors: [{ path: '', message: error.message }],
   })

@@ -1,7 +1,17 @@
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { Refusal } from '../refusals.ts'
 
-const METHODS: HTTPMethods[] = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE']
+const METHODS: HTTPMethods[] = [
+  'DELETE',
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PATCH',
+  'POST',
+  'PUT',
+  'QUERY',
+  'TRACE',
+]
 
 /** Collects the paths of all routes; to be called before any route is added. */
 export function collectPaths(app: FastifyInstance): Set<string> {

@@ -72,6 +72,18 @@ t.test('what is no HTTP is refused as problem details', async t => {
   }
 })
 
+t.test('a body that its sender gave up is no failure of the service', async t => {
+  const reply = await s.app.inject({
+    method: 'POST',
+    url: '/executions/a/batches/0/claim',
+    headers: { 'content-type': 'application/json' },
+    payload: '{}',
+    simulate: { end: true, split: false, error: true, close: false },
+  })
+  t.match(reply.json(), { status: 400, code: 'invalid_request', errors: [{ path: '' }] })
+  t.strictSame(await s.database.query('select from batches'), [])
+})
+
 t.test('a defect is an internal error that shows nothing of its inside', async t => {
   await s.database.query(
     `alter table batches add constraint broken_on_purpose check (batch_index <> 7)`,

@@ -22,7 +22,7 @@ const allowed: Record<string, string[]> = {
   '/livez': ['GET', 'HEAD'],
   '/readyz': ['GET', 'HEAD'],
 }
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY']
 
 t.test('a known path with another method says which are allowed', async t => {
   for (const [url, allow] of Object.entries(allowed)) {

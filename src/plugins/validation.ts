@@ -52,6 +52,7 @@ function errorsOf({
   if (input === undefined) return [{ path: where, message: 'It is required.' }]
   // JSON has no word for 1e400, which is Infinity when it arrives here.
   const value = typeof input === 'number' ? String(input) : stringify(input)
-  const shown = value.length > 100 ? `${value.slice(0, 100)}…` : value
+  // By code points, so that no pair of surrogates is cut in two.
+  const shown = value.replace(/^(.{100}).+$/su, '$1…')
   return [{ path: where, message: `${message}, got ${shown}.` }]
 }

@@ -275,6 +275,13 @@ t.test('nothing is coerced, and the refusal names the member, the rule and the v
   t.strictSame(await stored(), before)
 })
 
+t.test('a long value is shown to its hundredth character, whole', async t => {
+  const { body } = await s.call('POST', '/executions/open/barrier/abort', {
+    reason: `x${'😀'.repeat(1000)}`,
+  })
+  t.match(body.errors[0].message, new RegExp(`, got "x${'😀'.repeat(98)}…\\.$`, 'u'))
+})
+
 const claim = (index: number, text: string) =>
   s.call('POST', `/executions/open/batches/${index}/claim`, text)
 

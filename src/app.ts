@@ -51,7 +51,7 @@ export async function buildApp(
   await app.register(body, { config })
   await app.register(database, { config, connection })
   await app.register(callbacks, { config })
-  await app.register(loops, { config })
+  await app.register(loops, { config, connection })
   await app.register(readiness, { config })
   await app.register(openapi)
   await app.register(routes)

@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Client, type ClientConfig, escapeIdentifier } from 'pg'
 
+const GOODBYE_MS = 1000
+
 /**
  * Hears NOTIFY on `channel` until `signal` aborts, over a connection of its own that is made again when it is lost. What is
  * heard is a hint only: nothing arrives while the connection is away, nor ever through a transaction pooler.
@@ -35,6 +37,7 @@ async function hearUntilLost(
     await client.query(`listen ${escapeIdentifier(channel)}`)
     if (!over.aborted) await once(over, 'abort')
   } finally {
-    await client.end()
+    // A server that hangs answers no goodbye.
+    await Promise.race([client.end(), pause(GOODBYE_MS, undefined, { ref: false })])
   }
 }

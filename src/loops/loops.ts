@@ -1,25 +1,46 @@
 import plugin from 'fastify-plugin'
+import type { ClientConfig } from 'pg'
 import type { Config } from '../config.ts'
 import { Sender } from '../webhook/post.ts'
+import { Closings } from './closings.ts'
 import { Delivery } from './delivery/delivery.ts'
+import { Pulls } from './pulls.ts'
 import { Reaper } from './reaper/reaper.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    closings: Closings
+    pulls: Pulls
     reaper: Reaper
   }
 }
 
-/** What runs by itself, in every replica. It begins when the replica listens; without a port, as in tests, it does what it is told. */
-export const loops = plugin<{ config: Config }>(
-  async (app, { config }) => {
+export interface LoopsOptions {
+  config: Config
+  connection: ClientConfig
+}
+
+/**
+ * What runs by itself, in every replica. Callers may wait for ends and callbacks once the app is ready; reaper and delivery
+ * begin when the replica listens, and without a port, as in tests, do what they are told.
+ */
+export const loops = plugin<LoopsOptions>(
+  async (app, { config, connection }) => {
     const secrets = config.ROLLCALL_WEBHOOK_SECRET
+    const closings = new Closings(app.database, connection, app.log)
+    const pulls = new Pulls(app.database, closings, app.log)
+    app.decorate('closings', closings)
+    app.decorate('pulls', pulls)
     const reaper = new Reaper(app, config)
     const delivery = new Delivery(app, {
       sender: new Sender({ guard: app.guard, secrets }),
       shutdownSeconds: config.ROLLCALL_SHUTDOWN_SECONDS,
     })
     app.decorate('reaper', reaper)
+    app.addHook('onReady', async () => {
+      closings.start()
+      pulls.start()
+    })
     app.addHook('onListen', async () => {
       reaper.start()
       if (secrets.length > 0) delivery.start()
@@ -28,9 +49,9 @@ export const loops = plugin<{ config: Config }>(
           'ROLLCALL_WEBHOOK_SECRET is not set: callbacks to URLs are refused, and those that are due wait.',
         )
     })
-    // Before the pool ends, which a step may be using.
+    // All at once, so that none goes on while another is waited for; and before the pool ends, which their last step may use.
     app.addHook('preClose', async () => {
-      await Promise.all([reaper.stop(), delivery.stop()])
+      await Promise.all([closings.drain(), pulls.drain(), reaper.stop(), delivery.stop()])
     })
   },
   { name: 'loops', dependencies: ['database', 'callbacks'] },

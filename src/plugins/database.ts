@@ -6,14 +6,10 @@ import { coalesce, type Run } from '../database/coalesce.ts'
 import { poolOptions } from '../database/connect.ts'
 import { ask, type Database, type Statement } from '../database/statement.ts'
 import { Slots } from '../database/slots.ts'
-import { Closings } from '../loops/closings.ts'
-import { Pulls } from '../loops/pulls.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     database: Database
-    closings: Closings
-    pulls: Pulls
     /** One statement for one request. */
     ask: <Row>(sql: Statement, asked: object, options?: AskOptions) => Promise<Row>
     /** One statement that concurrent requests share. */
@@ -52,12 +48,8 @@ export const database = plugin<DatabaseOptions>(
       waitMs: config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
       prepared: config.ROLLCALL_PREPARED_STATEMENTS,
     }
-    const closings = new Closings(own, connection, app.log)
-    const pulls = new Pulls(own, closings, app.log)
 
     app.decorate('database', own)
-    app.decorate('closings', closings)
-    app.decorate('pulls', pulls)
     app.decorate(
       'ask',
       async <Row>(
@@ -73,14 +65,6 @@ export const database = plugin<DatabaseOptions>(
       },
     )
     app.decorate('coalesce', (sql, keyOf) => coalesce(own, sql, keyOf))
-    app.addHook('onReady', async () => {
-      closings.start()
-      pulls.start()
-    })
-    // Before connections close, so that callers who wait get their answer.
-    app.addHook('preClose', async () => {
-      await Promise.all([closings.drain(), pulls.drain()])
-    })
   },
   { name: 'database' },
 )

@@ -99,6 +99,28 @@ t.test(
   },
 )
 
+t.test('SIGTERM while Postgres hangs: the service still ends in time, and cleanly', async t => {
+  const database = await freshDatabase(t)
+  const served = await serve(t, root, {
+    DATABASE_URL: database.url,
+    ROLLCALL_STATEMENT_TIMEOUT_SECONDS: '1',
+    ROLLCALL_LOCK_TIMEOUT_SECONDS: '1',
+  })
+  const call = caller(served.url)
+  t.match(await call('POST', '/executions/run/batches/0/claim'), { status: 200 })
+  const backends = await database.query<{ pid: number }>(
+    `select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+  )
+  t.ok(backends.length >= 2, 'the pool and the one who listens')
+  const signal = (name: NodeJS.Signals) => backends.forEach(({ pid }) => process.kill(pid, name))
+  signal('SIGSTOP')
+  t.teardown(() => signal('SIGCONT'))
+  const begun = performance.now()
+  served.process.kill('SIGTERM')
+  t.equal(await served.exited, 0, 'it ends with exit code 0')
+  t.ok(performance.now() - begun < 20_000, 'within the deadline')
+})
+
 t.test('SIGTERM under load: every request is answered or never accepted', async t => {
   const database = await freshDatabase(t)
   const served = await serve(t, root, { DATABASE_URL: database.url })

@@ -15,10 +15,13 @@ export const refusals = {
   barrier_closed: [409, 'The barrier is closed; this batch was not counted and will not be.'],
   callback_pending: [409, 'The callback of this execution is still due or being delivered.'],
   stale_token: [409, 'Another grant is newer than this token, or what it was for is over.'],
-  stale_generation: [409, 'The execution was replaced; this call belongs to an older run of it.'],
+  stale_generation: [
+    409,
+    'A newer run of this execution is current; this call is of an older one.',
+  ],
   batches_forgotten: [
     410,
-    'The barrier closed long ago; its counts are kept, its batches are not.',
+    'The batches of this execution are forgotten; the counts of its barrier are kept.',
   ],
   payload_too_large: [413, 'The body, or a value in it, is larger than the limit.'],
   uri_too_long: [414, 'The path is longer than any route.'],

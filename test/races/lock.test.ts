@@ -180,6 +180,27 @@ t.test('a clear and bulk takeovers over the same batches both get their answer',
   t.equal(await deadlocks(database, [replica(0), replica(1)]), 0)
 })
 
+t.test(
+  'a clear that waited while the last batch closed the barrier forgets that batch too',
+  async t => {
+    const { database, replica } = await twoReplicas(t)
+    await replica(0).enqueue('run', { total: 1 })
+    const unlock = await lock(database, 'run')
+    // Whoever waits longest for a row gets it first.
+    const last = replica(0).decrement('run', { batch_index: 0 })
+    await untilWaiting(database, 1)
+    const clear = replica(1).clear('run')
+    await untilWaiting(database, 2)
+    await unlock()
+    t.match(await last, { body: { outcome: 'recorded', state: 'completed' } })
+    t.match(await clear, { status: 200, body: { cleared: 1 } })
+    t.strictSame(await database.query('select from batches'), [])
+    t.strictSame(await database.query('select batches_kept from barriers'), [
+      { batches_kept: false },
+    ])
+  },
+)
+
 t.test('while one barrier is locked, everything else goes on', async t => {
   // The lock is held for as long as strangers are measured, however slow the machine is.
   const { database, replica } = await twoReplicas(t, {

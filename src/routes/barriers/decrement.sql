@@ -65,6 +65,7 @@ seen as materialized (
     barrier.generation,
     barrier.state as barrier_state,
     barrier.total,
+    barrier.batches_kept,
     before.generation as generation_before,
     before.state as state_before,
     batch.state,
@@ -251,6 +252,8 @@ decided as (
       when seen.generation_asked < seen.generation then 'stale_generation'
       when seen.generation_asked > seen.generation then 'execution_not_found'
       when coalesce(written.recorded_nonce, seen.recorded_nonce) = seen.nonce then 'recorded'
+      when seen.token_judged ~ '^\d{1,9}\.' and split_part(seen.token_judged, '.', 1)::integer < seen.generation
+        then 'stale_generation'
       when coalesce(written.state, seen.state) in ('succeeded', 'failed') then
         case
           when coalesce(seen.token_judged = coalesce(written.token, seen.token), seen.token_judged is null)
@@ -278,6 +281,7 @@ select
   generation,
   state_after as state,
   case when outcome = 'barrier_closed' then coalesce(to_json(reason), 'null') end as reason,
+  case when outcome = 'barrier_closed' and not batches_kept then true end as forgotten,
   total - succeeded - failed as remaining,
   total,
   succeeded,

@@ -36,7 +36,7 @@ const RefusedDecrement = z
   .object({
     outcome: z.literal('refused'),
     batch_index: Int32,
-    code: z.enum(['batch_out_of_range', 'stale_token', 'barrier_closed']),
+    code: z.enum(['batch_out_of_range', 'stale_token', 'stale_generation', 'barrier_closed']),
     status: Status.optional().describe('What is recorded of the batch, if anything.'),
     attempt: Attempt.optional(),
     generation: Int32,
@@ -93,6 +93,10 @@ const bulkSchema = {
   },
 }
 
+/** Of a call for a closed barrier whose batches are not kept: the usual sentence could be untrue. */
+const FORGOTTEN =
+  'The barrier is closed and its batches are forgotten; whether this one was counted is not known any more.'
+
 interface Answer {
   outcome: 'recorded' | 'duplicate' | RefusalCode
   batch_index: number
@@ -104,6 +108,8 @@ interface Answer {
   succeeded: number
   failed: number
   closed_by_this: boolean
+  /** The batches of the closed barrier are not kept any more. */
+  forgotten?: true
   /** Of the one that closed it, for the log. */
   callback_id?: string
 }
@@ -119,8 +125,9 @@ export const decrement: Routes = async app => {
     if (answer.closed_by_this) app.closings.tell({ namespace, ...params, ...answer, callback_id })
     if (answer.outcome === 'recorded' || answer.outcome === 'duplicate')
       return { ...answer, settled: true }
-    const { outcome, closed_by_this: _, ...truth } = answer
-    throw new Refusal(outcome, { ...truth, settled: isSettled(outcome, truth.status) })
+    const { outcome, closed_by_this: _, forgotten, ...truth } = answer
+    const settled = isSettled(outcome, truth.status)
+    throw new Refusal(outcome, { ...truth, settled, ...(forgotten && { detail: FORGOTTEN }) })
   })
 
   app.post(
@@ -139,7 +146,7 @@ export const decrement: Routes = async app => {
           nonce: nonce(),
         })),
       )
-      const whole = answers.find(({ outcome }) => wholeCall.has(outcome))
+      const whole = answers.find(answer => isOfWholeCall(answer, generation))
       if (whole)
         throw new Refusal(whole.outcome as RefusalCode, {
           generation: whole.generation,
@@ -164,8 +171,11 @@ export const decrement: Routes = async app => {
   )
 }
 
-/** Refusals of the call as a whole: they are the same for each of its members. */
-const wholeCall: ReadonlySet<string> = new Set(['execution_not_found', 'stale_generation'])
+/** Whether it is a refusal of the call, and not of one member that shows a token of an older generation. */
+function isOfWholeCall({ outcome, generation }: Answer, asked: number | undefined): boolean {
+  if (outcome === 'stale_generation') return asked !== undefined && asked < generation
+  return outcome === 'execution_not_found'
+}
 
 function executionOf(ask: object): string {
   const { namespace, execution_id } = ask as { namespace: string; execution_id: string }
@@ -175,7 +185,7 @@ function executionOf(ask: object): string {
 function counted({ outcome, callback_id: _id, ...answer }: Answer): object {
   if (outcome === 'recorded' || outcome === 'duplicate')
     return { outcome, ...answer, settled: true }
-  const { closed_by_this: _, ...truth } = answer
+  const { closed_by_this: _closing, forgotten: _forgotten, ...truth } = answer
   const settled = isSettled(outcome, answer.status)
   return { outcome: 'refused', code: outcome, ...truth, settled }
 }

@@ -1,14 +1,17 @@
 -- DELETE /executions/:execution_id/batches
 --
 -- Forgets the batches of an execution, every generation of them, once nobody can need them: not while its barrier is open
--- or its callback is yet to be delivered. The lock keeps both from changing meanwhile; the barrier stays as a tombstone.
+-- or its callback is yet to be delivered. The lock keeps both from changing meanwhile; the barrier stays as a tombstone that
+-- knows its batches are gone.
 --
--- $1  [{ namespace, execution_id }]
--- ->  outcome: cleared | barrier_open | callback_pending, state, generation, cleared
+-- $1  [{ namespace, execution_id, most }]
+--     most: how many batches one step forgets, so that no step runs into its time-out
+-- ->  outcome: cleared | barrier_open | callback_pending | again, state, generation, cleared, more (whether a step is left)
 
 with ask as materialized (
   select *
-  from json_to_recordset($1) as ask (namespace text, execution_id text)
+  from json_to_recordset($1) as ask (namespace text, execution_id text, most integer)
+  limit 1
 ),
 
 barrier as materialized (
@@ -22,28 +25,67 @@ barrier as materialized (
   ) as barrier
 ),
 
+-- What closed or replaced the barrier while this waited for it wrote batches that are newer than the snapshot.
 verdict as materialized (
   select
     ask.*,
     barrier.state,
     barrier.generation,
     case
+      when before.state is distinct from barrier.state or before.generation is distinct from barrier.generation then 'again'
       when barrier.state = 'open' then 'barrier_open'
       when barrier.callback_state in ('due', 'delivering') then 'callback_pending'
       else 'cleared'
     end as outcome
   from ask
   left join barrier using (namespace, execution_id)
+  left join lateral (
+    select barriers.state, barriers.generation
+    from barriers
+    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    limit 1
+  ) as before on true
+),
+
+batch as materialized (
+  select batch.*
+  from verdict
+  cross join lateral (
+    select namespace, execution_id, generation, batch_index
+    from batches
+    where batches.namespace = verdict.namespace and batches.execution_id = verdict.execution_id
+    order by batches.generation, batches.batch_index
+    limit verdict.most
+    for update
+  ) as batch
+  where verdict.outcome = 'cleared'
 ),
 
 forgotten as (
   delete from batches
-  using verdict
-  where verdict.outcome = 'cleared'
-    and batches.namespace = verdict.namespace
-    and batches.execution_id = verdict.execution_id
+  using batch
+  where batches.namespace = batch.namespace
+    and batches.execution_id = batch.execution_id
+    and batches.generation = batch.generation
+    and batches.batch_index = batch.batch_index
   returning batches.batch_index
+),
+
+counted as materialized (
+  select verdict.*, step.cleared, step.cleared = verdict.most as more
+  from verdict
+  cross join (select count(*)::integer from forgotten) as step (cleared)
+),
+
+freed as (
+  update barriers
+  set batches_kept = false
+  from counted
+  where counted.outcome = 'cleared'
+    and not counted.more
+    and barriers.namespace = counted.namespace
+    and barriers.execution_id = counted.execution_id
 )
 
-select outcome, state, generation, case when outcome = 'cleared' then (select count(*)::integer from forgotten) end as cleared
-from verdict
+select outcome, state, generation, cleared, more
+from counted

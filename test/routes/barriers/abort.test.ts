@@ -101,9 +101,9 @@ t.test('an abort of an older generation is stale and one of a newer is not found
   t.equal(older.status, 409)
   t.strictSame(older.body, {
     type: 'urn:rollcall:problem:stale_generation',
-    title: 'The execution was replaced; this call belongs to an older run of it.',
+    title: 'A newer run of this execution is current; this call is of an older one.',
     status: 409,
-    detail: 'The execution was replaced; this call belongs to an older run of it.',
+    detail: 'A newer run of this execution is current; this call is of an older one.',
     code: 'stale_generation',
     generation: 2,
   })

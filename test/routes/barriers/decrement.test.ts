@@ -258,8 +258,8 @@ t.test('a token of generation 0 is fenced once generation 2 is current', async t
   const { body: early } = await s.claim('gen-zero-two', 0)
   await s.enqueue('gen-zero-two', { total: 1 })
   await s.enqueue('gen-zero-two', { total: 1, conflict_policy: 'replace' })
-  const { status } = await s.decrement('gen-zero-two', { batch_index: 0, token: early.token })
-  t.equal(status, 409)
+  const { body } = await s.decrement('gen-zero-two', { batch_index: 0, token: early.token })
+  t.match(body, { status: 409, code: 'stale_generation', settled: true })
   t.match(await rowOf('gen-zero-two'), { generation: 2, succeeded: 0 })
 })
 
@@ -272,9 +272,9 @@ t.test('old workers and old messages of a replaced generation are fenced', async
   t.equal(byMessage.status, 409)
   t.strictSame(byMessage.body, {
     type: 'urn:rollcall:problem:stale_generation',
-    title: 'The execution was replaced; this call belongs to an older run of it.',
+    title: 'A newer run of this execution is current; this call is of an older one.',
     status: 409,
-    detail: 'The execution was replaced; this call belongs to an older run of it.',
+    detail: 'A newer run of this execution is current; this call is of an older one.',
     code: 'stale_generation',
     batch_index: 0,
     generation: 2,
@@ -285,7 +285,11 @@ t.test('old workers and old messages of a replaced generation are fenced', async
     failed: 0,
     settled: true,
   })
-  t.equal((await s.decrement('replaced', { batch_index: 0, token: old.token })).status, 409)
+  t.match((await s.decrement('replaced', { batch_index: 0, token: old.token })).body, {
+    status: 409,
+    code: 'stale_generation',
+    settled: true,
+  })
   t.match(
     (await s.decrement('replaced', { batch_index: 0, token: old.token, generation: 1 })).body,
     { code: 'stale_generation', settled: true },
@@ -295,6 +299,29 @@ t.test('old workers and old messages of a replaced generation are fenced', async
     outcome: 'recorded',
     generation: 2,
     remaining: 1,
+  })
+})
+
+t.test('in bulk a token of a replaced generation fences its own member only', async t => {
+  await s.enqueue('replaced-bulk', { total: 2 })
+  const { body: old } = await s.claim('replaced-bulk', 0)
+  await s.enqueue('replaced-bulk', { total: 2, conflict_policy: 'replace' })
+  const batches = [{ batch_index: 0, token: old.token }, { batch_index: 1 }]
+  for (const [asked, outcome] of [
+    [{ batches }, 'recorded'],
+    [{ batches, generation: 2 }, 'duplicate'],
+  ] as const) {
+    const { status, body } = await s.decrements('replaced-bulk', asked)
+    t.equal(status, 200)
+    t.match(body, {
+      batches: [{ outcome: 'refused', code: 'stale_generation', settled: true }, { outcome }],
+      remaining: 1,
+    })
+  }
+  t.match((await s.decrements('replaced-bulk', { batches, generation: 1 })).body, {
+    status: 409,
+    code: 'stale_generation',
+    settled: true,
   })
 })
 

@@ -27,7 +27,7 @@ const exists = problemOf('barrier_exists', 409, 'The execution already has a bar
 const stale = problemOf(
   'stale_generation',
   409,
-  'The execution was replaced; this call belongs to an older run of it.',
+  'A newer run of this execution is current; this call is of an older one.',
 )
 
 t.test('enqueue creates a barrier and says where it is', async t => {

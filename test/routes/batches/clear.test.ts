@@ -71,7 +71,36 @@ t.test('the barrier stays as a tombstone after its batches are cleared', async t
   t.strictSame((await s.clear('tombstone')).body, { cleared: 1 })
   t.match((await s.barrier('tombstone')).body, { state: 'aborted', succeeded: 1, remaining: 1 })
   t.match((await s.claim('tombstone', 0)).body, { outcome: 'closed', settled: true })
-  t.match((await s.decrement('tombstone', { batch_index: 0 })).body, { code: 'barrier_closed' })
+  t.match((await s.batch('tombstone', 0)).body, { status: 410, code: 'batches_forgotten' })
+  t.match((await s.batches('tombstone')).body, { status: 410, code: 'batches_forgotten' })
+})
+
+t.test('after clear nobody is told that a counted batch was not counted', async t => {
+  await s.enqueue('counted', { total: 1 })
+  await s.decrement('counted', { batch_index: 0 })
+  await s.clear('counted')
+  const { status, body } = await s.decrement('counted', { batch_index: 0 })
+  t.equal(status, 409)
+  t.match(body, {
+    code: 'barrier_closed',
+    detail:
+      'The barrier is closed and its batches are forgotten; whether this one was counted is not known any more.',
+    state: 'completed',
+    succeeded: 1,
+    settled: true,
+  })
+  t.match((await s.decrements('counted', { batches: [{ batch_index: 0 }] })).body, {
+    batches: [{ outcome: 'refused', code: 'barrier_closed', settled: true }],
+  })
+})
+
+t.test('many are cleared in steps', async t => {
+  await s.database.query(
+    `insert into batches (namespace, execution_id, generation, batch_index, state, attempt, token)
+    select '', 'steps', 0, index, 'claimed', 1, '0.1.x' from generate_series(0, 200000) as index`,
+  )
+  t.strictSame((await s.clear('steps')).body, { cleared: 200_001 })
+  t.equal(await countOf('steps'), 0)
 })
 
 t.test('batches of every generation are cleared', async t => {

@@ -125,9 +125,9 @@ t.test('a token of a replaced generation is stale by its generation', async t =>
   t.equal(status, 409)
   t.strictSame(body, {
     type: 'urn:rollcall:problem:stale_generation',
-    title: 'The execution was replaced; this call belongs to an older run of it.',
+    title: 'A newer run of this execution is current; this call is of an older one.',
     status: 409,
-    detail: 'The execution was replaced; this call belongs to an older run of it.',
+    detail: 'A newer run of this execution is current; this call is of an older one.',
     code: 'stale_generation',
     generation: 2,
     attempt: 1,

@@ -24,7 +24,7 @@ const noBarrier = 'There is no barrier of this execution, or not of this generat
 const noCallback = 'The barrier of this execution has no callback.'
 const notDue = 'The callback is not due: the barrier is open, or closed by another event.'
 const stale = 'Another grant is newer than this token, or what it was for is over.'
-const replaced = 'The execution was replaced; this call belongs to an older run of it.'
+const replaced = 'A newer run of this execution is current; this call is of an older one.'
 
 t.test(
   'ack delivers, retry gives back, redeliver makes due again: each tells the whole',

@@ -36,6 +36,10 @@ export const Config = z
     DATABASE_URL: z
       .string()
       .regex(/^postgres(ql)?:\/\//, 'a URL that begins with postgres://')
+      .refine(
+        url => !url.includes('#') && URL.canParse(url.replace('@/', '@localhost/')),
+        'a URL with a port to 65535, where a password has %23 for # and %2F for /',
+      )
       .optional()
       .describe('Postgres 15 or newer; without it the service starts its own Postgres 18.'),
     HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all.'),
@@ -102,8 +106,10 @@ export const Config = z
       ),
     ROLLCALL_PUBLIC_URL: z
       .string()
-      .regex(/^https?:\/\/[^\s?#]*[^\s?#/]$/, 'a URL without query and without a slash at its end')
-      .refine(url => URL.canParse(url), 'a URL without query and without a slash at its end')
+      .refine(
+        url => /^https?:\/\/[^\s?#@/]+(\/[^\s?#]*[^\s?#/])?$/.test(url) && URL.canParse(url),
+        'a URL without credentials, without query and without a slash at its end',
+      )
       .optional()
       .describe('What results_url begins with; without it results_url is a path.'),
     ROLLCALL_WEBHOOK_SECRET: list(
@@ -216,15 +222,15 @@ export function shown(config: Config): Record<string, unknown> {
   )
 }
 
-/** Of the URL everything but its password is shown, of other secrets how many there are. */
+/** Of the URL everything but its credentials is shown, of other secrets how many there are. */
 function hidden(value: unknown): unknown {
-  if (typeof value === 'string') return withoutPassword(value)
+  if (typeof value === 'string') return withoutCredentials(value)
   return Array.isArray(value) ? value.map(() => '***') : value
 }
 
-/** A password may hold an @ of its own, or be a parameter. */
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^?#]*@/, '//***@').replace(/([?&]password=)[^&#]*/i, '$1***')
+/** A password may hold an @ of its own, or be a parameter, of which there is more than one. */
+function withoutCredentials(url: string): string {
+  return url.replace(/\/\/[^?]*@/, '//***@').replace(/([?&]\w*password=)[^&]*/gi, '$1***')
 }
 
 function secret(name: string): boolean {

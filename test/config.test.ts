@@ -52,6 +52,7 @@ t.test('a wrong value is told with its name, itself and the rule', async t => {
       'ftp://rollcall.example',
       'https://rollcall.example/',
       'https://rollcall.example/?a',
+      'https://user:password@rollcall.example',
       'https://rollcall.example#a',
       'https://roll call',
       'https://',
@@ -83,7 +84,16 @@ t.test('every wrong variable is told at once, a line each', async t => {
 })
 
 t.test('a DATABASE_URL that is none is refused without its secret', async t => {
-  for (const url of ['mysql://user:s3cret@host/db', 'host:s3cret', 's3cret']) {
+  const urls = [
+    'mysql://user:s3cret@host/db',
+    'host:s3cret',
+    's3cret',
+    'postgres://user:a/s3cret@host/db',
+    'postgres://user:a#s3cret@host/db',
+    'postgres://user:1#s3cret@host/db',
+    'postgres://user:s3cret@host:99999/db',
+  ]
+  for (const url of urls) {
     const sentence = refusalOf({ DATABASE_URL: url })
     t.match(sentence, /DATABASE_URL/)
     t.notMatch(sentence, /s3cret/)
@@ -95,9 +105,10 @@ t.test('what is shown has no password', async t => {
     'postgres://user:s3cret@host:5432/db',
     'postgresql://user:s3cret@host/db?sslmode=require',
     'postgres://user:s3%40cret@host/db',
-    'postgres://user:a/s3cret@host/db',
     'postgres://user:at@s3cret@host/db',
+    'postgres://user:s3cret@/db?host=/run/host',
     'postgres://host/db?user=user&password=s3cret',
+    'postgres://host/db?sslkey=key&sslpassword=s3cret&password=s3cret',
   ]
   for (const url of urls) {
     const text = JSON.stringify(shown(readConfig({ DATABASE_URL: url })))

@@ -9,11 +9,9 @@ export const validation = plugin(
     app.setValidatorCompiler<z.ZodType>(({ schema }) => data => {
       // Fastify shows an absent body as null; a body that is JSON null was refused when it was read.
       const input = data ?? {}
+      // Without zod's `reportInput`, which costs a quarter of all that a claim takes in node: the path finds the value.
       const judged = schema.safeParse(input)
-      if (judged.success) return { value: judged.data }
-      // Only what is refused is judged with its values, which costs zod a quarter of all that a claim takes in node.
-      const { error = judged.error } = schema.safeParse(input, { reportInput: true })
-      return { error: refusalOf(error) }
+      return judged.success ? { value: judged.data } : { error: refusalOf(judged.error, input) }
     })
     // A route that names no query takes none.
     app.addHook('onRoute', ({ schema }) => {
@@ -25,8 +23,8 @@ export const validation = plugin(
   { name: 'validation' },
 )
 
-function refusalOf({ issues }: z.ZodError): Refusal {
-  const errors = issues.flatMap(errorsOf)
+function refusalOf({ issues }: z.ZodError, input: unknown): Refusal {
+  const errors = issues.flatMap(issue => errorsOf(issue, input))
   const [first] = errors
   return new Refusal('invalid_request', {
     detail: `${first?.path ? `${first.path}: ` : ''}${first?.message ?? ''}`,
@@ -35,13 +33,10 @@ function refusalOf({ issues }: z.ZodError): Refusal {
 }
 
 /** The member, the rule and the value, in this order. */
-function errorsOf({
-  path,
-  message,
-  code,
-  input,
-  ...issue
-}: z.core.$ZodIssue): { path: string; message: string }[] {
+function errorsOf(
+  { path, message, code, ...issue }: z.core.$ZodIssue,
+  input: unknown,
+): { path: string; message: string }[] {
   const where = path.map(String).join('.')
   if (code === 'unrecognized_keys' && 'keys' in issue) {
     return issue.keys.map(key => ({
@@ -49,10 +44,14 @@ function errorsOf({
       message: 'There is no such member here.',
     }))
   }
-  if (input === undefined) return [{ path: where, message: 'It is required.' }]
+  const value = path.reduce<unknown>(
+    (whole, key) => (whole as Record<PropertyKey, unknown>)[key],
+    input,
+  )
+  if (value === undefined) return [{ path: where, message: 'It is required.' }]
   // JSON has no word for 1e400, which is Infinity when it arrives here.
-  const value = typeof input === 'number' ? String(input) : stringify(input)
+  const text = typeof value === 'number' ? String(value) : stringify(value)
   // By code points, so that no pair of surrogates is cut in two.
-  const shown = value.replace(/^(.{100}).+$/su, '$1…')
+  const shown = text.replace(/^(.{100}).+$/su, '$1…')
   return [{ path: where, message: `${message}, got ${shown}.` }]
 }

@@ -48,13 +48,13 @@ function digits(minimum: number, maximum: number, description: string) {
   return z
     .string()
     .transform((input, context) => {
-      const isNumber = /^(0|[1-9]\d{0,9})$/.test(input)
+      const isNumber = /^(0|[1-9]\d*)$/.test(input)
       const value = Number(input)
       if (isNumber && value >= minimum && value <= maximum) return value
       const message = isNumber
         ? `has to be ${minimum} to ${maximum}`
         : 'has to be digits only, without leading zeros'
-      context.addIssue({ code: 'custom', message, input })
+      context.addIssue({ code: 'custom', message })
       return z.NEVER
     })
     .meta({ type: 'integer', format: 'int32', minimum, maximum, description })
@@ -133,11 +133,7 @@ export function cursorOf<Values extends z.ZodType>(values: Values) {
     try {
       return values.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()))
     } catch {
-      context.addIssue({
-        code: 'custom',
-        message: 'has to be a next_cursor of this list',
-        input: cursor,
-      })
+      context.addIssue({ code: 'custom', message: 'has to be a next_cursor of this list' })
       return z.NEVER
     }
   })

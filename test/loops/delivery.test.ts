@@ -342,6 +342,24 @@ t.test('a message that cannot be built keeps no other waiting', async t => {
   }
 })
 
+t.test('no callback is passed over because the database was away', async t => {
+  const database = await clonedDatabase(t)
+  const { s, over } = await stage(t, { database })
+  const to = await receiver(t, 204)
+  for (const execution of ['first', 'second']) await over(execution, to.url)
+  const delivery = deliveryOf(t, s)
+  await database.query('alter table barriers rename to away')
+  for (let look = 0; look < 4; look += 1) t.equal(await delivery.leaseOnce(), 0)
+  await database.query('alter table away rename to barriers')
+  t.equal(await delivery.leaseOnce(), 1, 'one at a time after a failure, the oldest first')
+  t.equal(await delivery.leaseOnce(), 1)
+  await delivery.settled()
+  t.strictSame(
+    to.received.map(({ body }) => JSON.parse(body).data.execution_id),
+    ['first', 'second'],
+  )
+})
+
 t.test('a last attempt whose lease ended leaves a dead callback', async t => {
   const { s, callbackOf, over } = await stage(t)
   const to = await receiver(t, hangs)

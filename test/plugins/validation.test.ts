@@ -282,6 +282,27 @@ t.test('a long value is shown to its hundredth character, whole', async t => {
   t.match(body.errors[0].message, new RegExp(`, got "x${'😀'.repeat(98)}…\\.$`, 'u'))
 })
 
+t.test('a rule about two members shows the value of the one it names', async t => {
+  const { body } = await s.enqueue('rules', {
+    total: 2,
+    tolerated_failure_count: 1,
+    tolerated_failure_percentage: 50,
+  })
+  t.strictSame(body.errors, [
+    {
+      path: 'tolerated_failure_percentage',
+      message: 'has to be left out when tolerated_failure_count is given, got 50.',
+    },
+  ])
+})
+
+t.test('an index of any length is told its range', async t => {
+  for (const index of ['2147483648', '99999999999', '9'.repeat(400)]) {
+    const { body } = await s.claim('open', index)
+    t.match(body.errors[0].message, /^has to be 0 to 2147483647, got "[29]/)
+  }
+})
+
 const claim = (index: number, text: string) =>
   s.call('POST', `/executions/open/batches/${index}/claim`, text)
 

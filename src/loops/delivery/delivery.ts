@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Run } from '../../database/coalesce.ts'
+import { DatabaseRefusal } from '../../database/fault.ts'
 import { nonce } from '../../database/nonce.ts'
 import { execute, statement } from '../../database/statement.ts'
 import { type RawJson, stringify } from '../../json.ts'
@@ -124,7 +125,8 @@ export class Delivery {
       for (const callback of leased) this.#begin(callback, began)
       return leased.length
     } catch (error) {
-      if (this.#failed) this.#passedOver += 1
+      // A database that is away is no message's fault.
+      if (this.#failed && error instanceof DatabaseRefusal && error.alone) this.#passedOver += 1
       this.#failed = true
       log.warn({ err: error }, 'The callbacks that are due could not be leased.')
       return 0

@@ -49,16 +49,19 @@ interface Answer {
 }
 
 export const getBarrier: Routes = async app => {
-  const run = app.coalesce<Answer>(statement('get.sql', import.meta.url))
+  const sql = statement('get.sql', import.meta.url)
+  const run = app.coalesce<Answer>(sql)
 
   app.get('/executions/:execution_id/barrier', { schema }, async (request, reply) => {
     const { namespace, params, query } = request
     const { wait_seconds = 0, generation, detail } = query
     const ask = { namespace, ...params, generation, claims: detail === 'claims' }
+    // Who holds what may be long to read: nobody shares a run with it.
+    const read = async () => (ask.claims ? app.ask<Answer>(sql, ask) : (await run([ask]))[0])
     const waiter = app.closings.expect(ask)
     reply.raw.once('close', waiter.leave)
     const deadline = Date.now() + wait_seconds * 1000
-    let [answer] = await run([ask])
+    let answer = await read()
     const { generation: waitedFor } = answer
     let stirred = wait_seconds > 0
     while (
@@ -68,7 +71,7 @@ export const getBarrier: Routes = async app => {
       answer.generation === waitedFor
     ) {
       stirred = await waiter.stirred(waitedFor, deadline)
-      ;[answer] = await run([ask])
+      answer = await read()
     }
     const { outcome, ...barrier } = answer
     if (outcome !== 'found') throw new Refusal(outcome, { generation: barrier.generation })

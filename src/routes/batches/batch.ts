@@ -47,7 +47,7 @@ export function resultOrError(
   const wrong = outcome.status === 'failed' ? 'result' : 'error'
   if (outcome[wrong] === undefined) return
   const message = `has to be left out when status is ${outcome.status ?? 'succeeded'}`
-  context.addIssue({ code: 'custom', path: [wrong], message, input: outcome[wrong] })
+  context.addIssue({ code: 'custom', path: [wrong], message })
 }
 
 export const BatchState = z.enum(['unclaimed', 'claimed', 'succeeded', 'failed'])

@@ -16,7 +16,8 @@ const sizes = {
 }
 
 export const replicas: Bench = {
-  claim: 'Service processes on one database add up, and share one hot barrier without harm.',
+  claim:
+    'One, two and four service processes on one database: what each adds, spread out and on one hot barrier.',
   minutes: { small: 2, full: 15 },
   run: async setup => {
     const { size, scope } = setup

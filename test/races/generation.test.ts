@@ -231,7 +231,7 @@ t.test('invariant 6: decrements that waited for a replace are told the truth', a
     })
   })
   t.strictSame(tally(told.map(answers => answers.map(({ outcome }) => outcome).join(' '))), {
-    'created stale_token stale_generation recorded stale_generation': FEW,
+    'created stale_generation stale_generation recorded stale_generation': FEW,
   })
   t.strictSame(await states(database), { 'open 1 none, 1 recorded': FEW })
 })

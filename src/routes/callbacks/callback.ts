@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { z } from 'zod'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
+import { Token } from '../batches/batch.ts'
 import { CallersJson, ExecutionId, Int32, Moment } from '../execution.ts'
 
 export const CallbackParams = z.strictObject({ execution_id: ExecutionId })
@@ -96,15 +97,7 @@ const KeptCallback = z
 
 export const CallbackAttempt = Int32.describe('How often the callback was leased.')
 
-export const CallbackToken = z
-  .string()
-  .min(1)
-  .max(128)
-  .refine(
-    token => token.isWellFormed() && !token.includes('\0'),
-    'has to be a token that a claim returned',
-  )
-  .describe('The token that POST /callbacks/claim returned.')
+export const CallbackToken = Token.describe('The token that POST /callbacks/claim returned.')
 
 export const Callback = z
   .object({

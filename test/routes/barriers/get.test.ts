@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { clonedDatabase } from '../../fixtures/database.ts'
 import { type Service, service } from '../../fixtures/service.ts'
 
 const s = await service(t)
@@ -182,6 +183,30 @@ t.test(
     t.match((await s.barrier('large', '?detail=claims')).body, { claimed: 3 })
   },
 )
+
+t.test('whoever reads the claims of a barrier keeps no other reader waiting', async t => {
+  const database = await clonedDatabase(t)
+  const own = await service(t, { database })
+  await own.enqueue('long', { total: 1 })
+  await own.enqueue('short', { total: 1 })
+  await own.claim('long', 0)
+  // A lease of the year 3000 takes as long to be read as lock 7 is held.
+  await database.query(
+    `create or replace function rfc3339(moment timestamptz) returns text language plpgsql as $$
+    begin
+      if moment >= '3000-01-01' then perform pg_advisory_xact_lock_shared(7); end if;
+      return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+    end $$`,
+  )
+  await database.query(`update batches set lease_seconds = 60, lease_expires_at = '3000-01-01'`)
+  const holder = await database.pool.connect()
+  t.teardown(() => holder.release())
+  await holder.query('select pg_advisory_lock(7)')
+  const long = own.barrier('long', '?detail=claims')
+  t.match((await own.barrier('short')).body, { state: 'open' })
+  await holder.query('select pg_advisory_unlock(7)')
+  t.match((await long).body, { claimed: 1 })
+})
 
 t.test('a wait for a closed barrier ends at once', async t => {
   await s.enqueue('already', { total: 0 })

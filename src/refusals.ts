@@ -64,6 +64,12 @@ export class Refusal extends Error {
     this.headers = headers
   }
 
+  /** The same, of a call that may have had an effect before it was refused. */
+  inDoubt(): Refusal {
+    const { code, members, headers, cause } = this
+    return new Refusal(code, { ...members, effect: 'unknown' satisfies Effect }, { headers, cause })
+  }
+
   get status(): number {
     return refusals[this.code][0]
   }
@@ -87,6 +93,11 @@ export class Refusal extends Error {
       ...members,
     }
   }
+}
+
+/** Nothing was begun: come again in a second. */
+export function overloaded(): Refusal {
+  return new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } })
 }
 
 /** Whether a worker that is refused so may acknowledge its message: nothing is left to do for this batch. */

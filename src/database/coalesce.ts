@@ -1,7 +1,7 @@
 import { stringify } from '../json.ts'
-import { Refusal } from '../refusals.ts'
+import { overloaded, Refusal } from '../refusals.ts'
 import { DatabaseRefusal } from './fault.ts'
-import { type Database, execute, type Statement } from './statement.ts'
+import { type Database, send, type Sent, type Statement } from './statement.ts'
 
 const MOST_ASKS = 1_000
 const MOST_BYTES = 4 * 1024 * 1024
@@ -18,6 +18,8 @@ interface Call<Row> {
   text: string
   bytes: number
   key: string
+  /** Whether some of it may have been written: then no refusal of it says that it had no effect. */
+  doubt: boolean
   answer: (rows: Row[]) => void
   refuse: (error: unknown) => void
 }
@@ -47,23 +49,30 @@ export function coalesce<Row extends Answer>(
     const calls = waits ? arrived : arrived.filter(call => !lanes.get(call.key)?.push(call))
     if (calls.length === 0) return
     const values = [`[${calls.map(call => call.text).join(',')}]`, ...(keyOf ? [waits] : [])]
-    let rows: Row[]
+    let sent: Sent<Row>
     try {
-      rows = await execute<Row>(database, sql, values)
+      sent = await send<Row>(database, sql, values)
     } catch (error) {
       // One bad ask spoils a run; alone it spoils only itself. A barrier that stayed locked is nobody's bad ask.
       const alone = error instanceof DatabaseRefusal && error.alone
+      if (error instanceof DatabaseRefusal && error.effect === 'unknown') doubtful(calls)
       if (calls.length === 1 || !alone || (waits && error.code === 'overloaded')) {
         return calls.forEach(call => call.refuse(error))
       }
       await Promise.all(calls.map(call => runOf([call], waits)))
       return
     }
+    if (sent.doubt) doubtful(calls)
     let first = 0
     for (const call of calls) {
-      const answers = rows.slice(first, (first += call.asks.length))
-      if (!answers.some(({ outcome }) => outcome === 'again')) call.answer(answers)
-      else if (!laneOf(call.key).push(call)) call.refuse(overloaded())
+      const answers = sent.rows.slice(first, (first += call.asks.length))
+      if (!answers.some(isAgain)) {
+        call.answer(answers)
+        continue
+      }
+      // It goes again as a whole, also what was written of it.
+      if (!answers.every(isAgain)) doubtful([call])
+      if (!laneOf(call.key).push(call)) call.refuse(overloaded())
     }
   }
 
@@ -71,7 +80,7 @@ export function coalesce<Row extends Answer>(
     const known = lanes.get(key)
     if (known) return known
     const lane = new Lane<Row>(
-      take => database.waiting.hold(() => runOf(take(), true)),
+      take => database.waiting.hold(key, () => runOf(take(), true)),
       database.waitMs,
       () => lanes.delete(key),
     )
@@ -88,15 +97,20 @@ export function coalesce<Row extends Answer>(
         text,
         bytes: Buffer.byteLength(text),
         key,
+        doubt: false,
         answer: resolve as (rows: Row[]) => void,
-        refuse: reject,
+        refuse: error => reject(call.doubt && error instanceof Refusal ? error.inDoubt() : error),
       }
       if (!(lanes.get(key) ?? common).push(call)) reject(overloaded())
     })
 }
 
-function overloaded(): Refusal {
-  return new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } })
+function isAgain({ outcome }: Answer): boolean {
+  return outcome === 'again'
+}
+
+function doubtful<Row>(calls: Call<Row>[]): void {
+  for (const call of calls) call.doubt = true
 }
 
 /**

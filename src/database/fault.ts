@@ -75,10 +75,12 @@ export function connectFaultOf(error: unknown): Fault {
 export class DatabaseRefusal extends Refusal {
   /** Whether one ask may have spoilt the run of the others. */
   readonly alone: boolean
+  readonly effect: Effect
 
   constructor(fault: Fault, cause: unknown) {
     const headers = fault.code === 'internal_error' ? {} : { 'retry-after': '1' }
     super(fault.code, { effect: fault.effect }, { headers, cause })
     this.alone = fault.alone
+    this.effect = fault.effect
   }
 }

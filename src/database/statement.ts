@@ -30,26 +30,49 @@ export interface Database {
 
 const ATTEMPTS = 4
 
+interface Options {
+  /** It bears no nonce: not sent again once it may have had an effect. */
+  once?: boolean
+  /** An earlier copy of it may have had an effect, which a refusal has to say. */
+  doubt?: boolean
+}
+
 /**
  * Runs a statement and returns its rows, without their nulls: an SQL NULL is an absent member, and where null is an answer
  * the statement says so in JSON.
+ */
+export async function execute<Row>(
+  database: Database,
+  sql: Statement,
+  values: unknown[],
+  options?: Options,
+): Promise<Row[]> {
+  return (await send<Row>(database, sql, values, options)).rows
+}
+
+export interface Sent<Row> {
+  rows: Row[]
+  /** Whether a copy that was sent before may have had an effect. */
+  doubt: boolean
+}
+
+/**
+ * As `execute`.
  *
  * After a deadlock or a lost connection the same statement is sent again with the same values. That is safe because every
  * write bears the nonce of its ask: a repeat of what was committed answers as the first time (design: rules of sharing).
- * Pass `once` for a statement without one.
  */
-export async function execute<Row>(
+export async function send<Row>(
   { pool, prepared }: Database,
   { name, text }: Statement,
   values: unknown[],
-  { once = false } = {},
-): Promise<Row[]> {
+  { once = false, doubt = false }: Options = {},
+): Promise<Sent<Row>> {
   const query = prepared ? { name, text, values } : { text, values }
-  let doubt: Fault | undefined
   for (let attempt = 1; ; attempt += 1) {
     const { rows, fault, cause } = await attemptOf<Row>(pool, query)
-    if (rows) return rows
-    if (fault.effect === 'unknown') doubt = fault
+    if (rows) return { rows, doubt }
+    if (fault.effect === 'unknown') doubt = true
     if (!fault.repeat || attempt === ATTEMPTS || (once && doubt)) {
       throw new DatabaseRefusal(doubt ? { ...fault, effect: 'unknown' } : fault, cause)
     }
@@ -68,14 +91,13 @@ export async function ask<Row>(
   asks: readonly object[],
   options?: { once: boolean },
 ): Promise<Row[]> {
-  for (;;) {
-    const rows = await execute<Row & { outcome?: string }>(
-      database,
-      sql,
-      [stringify(asks)],
-      options,
-    )
-    if (rows.every(({ outcome }) => outcome !== 'again')) return rows
+  for (let doubt = false; ;) {
+    const sent: Sent<Row & { outcome?: string }> = await send(database, sql, [stringify(asks)], {
+      ...options,
+      doubt,
+    })
+    if (sent.rows.every(({ outcome }) => outcome !== 'again')) return sent.rows
+    doubt = sent.doubt
   }
 }
 

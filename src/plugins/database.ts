@@ -5,7 +5,7 @@ import type { Config } from '../config.ts'
 import { coalesce, type Run } from '../database/coalesce.ts'
 import { poolOptions } from '../database/connect.ts'
 import { ask, type Database, type Statement } from '../database/statement.ts'
-import { Slots } from '../database/slots.ts'
+import { executionOf, Slots } from '../database/slots.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -58,7 +58,7 @@ export const database = plugin<DatabaseOptions>(
         { once = false, waits = false }: AskOptions = {},
       ) => {
         const send = () => ask<Row>(own, sql, [asked], { once })
-        const [row] = await (waits ? waiting.hold(send) : send())
+        const [row] = await (waits ? waiting.hold(executionOf(asked), send, own.waitMs) : send())
         if (row === undefined)
           throw new Error(`The statement ${sql.name} returned no row for its ask.`)
         return row

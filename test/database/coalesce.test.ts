@@ -342,6 +342,53 @@ t.test('who has to run again after a run that hung is refused, not forgotten', a
   t.match(await run(words('busy')), [{ outcome: 'done', waited: true }], 'and may come again')
 })
 
+/** The first copy loses its connection, and no reply tells whether it was committed. */
+const lossy = ({ name, text }: { name: string; text: string }) => ({
+  name: `${name}_lossy`,
+  text: text.replace(
+    /from ask(?=, waited| order)/,
+    `from (select case when nextval('tries') = 1 then pg_terminate_backend(pg_backend_pid(), 5000) end offset 0) as died,
+      ask`,
+  ),
+})
+
+/** Who waits fails. */
+const failing = {
+  name: 'coalesce_failing',
+  text: waiting.text.replace('number::integer', `(case when $2 then 'x' else number end)::integer`),
+}
+const inDoubt = { code: 'internal_error', problem: { effect: 'unknown' } }
+const sure = { code: 'internal_error', problem: { effect: 'none' } }
+
+t.test('who goes again after a lost reply is not told that there was no effect', async t => {
+  const { service, query } = await stage(t)
+  await query('create sequence tries')
+  const run = coalesce<Row>(service, lossy(failing), ask => (ask as Row).word)
+  await t.rejects(run(words('busy')), inDoubt)
+  await t.rejects(run(words('busy')), sure, 'this one lost nothing')
+})
+
+t.test('nor who goes alone after a lost reply', async t => {
+  const { service, query, hold, blocked } = await stage(t)
+  await query('create sequence tries start 0 minvalue 0')
+  const run = coalesce<Row>(service, lossy(plain))
+  const letGo = await hold(HOLD_RUNS)
+  const first = run(words('first'))
+  await blocked(1)
+  const bad = t.rejects(run([{ word: 'bad', number: 'x' }]), inDoubt)
+  const good = run(words('good'))
+  await letGo()
+  t.match(await Promise.all([first, good]), [[{ word: 'first' }], [{ word: 'good' }]])
+  await bad
+})
+
+t.test('nor who goes again for a part of the call', async t => {
+  const { service } = await stage(t)
+  const run = coalesce<Row>(service, failing, () => 'key')
+  await t.rejects(run(words('free', 'busy')), inDoubt)
+  await t.rejects(run(words('busy', 'busy')), sure, 'none was written')
+})
+
 t.test('without prepared statements it is the same', async t => {
   const { service } = await stage(t)
   const run = coalesce<Row>({ ...service, prepared: false }, plain)

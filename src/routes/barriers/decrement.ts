@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Run } from '../../database/coalesce.ts'
+import { executionOf } from '../../database/slots.ts'
 import { statement } from '../../database/statement.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
@@ -175,11 +176,6 @@ export const decrement: Routes = async app => {
 function isOfWholeCall({ outcome, generation }: Answer, asked: number | undefined): boolean {
   if (outcome === 'stale_generation') return asked !== undefined && asked < generation
   return outcome === 'execution_not_found'
-}
-
-function executionOf(ask: object): string {
-  const { namespace, execution_id } = ask as { namespace: string; execution_id: string }
-  return `${namespace}\0${execution_id}`
 }
 
 function counted({ outcome, callback_id: _id, ...answer }: Answer): object {

@@ -67,7 +67,7 @@ export const Config = z
     ROLLCALL_POOL_WAIT_SECONDS: integer(1, 60)
       .default(2)
       .describe(
-        'How long a request waits for a connection, or behind a shared run that hangs, before 503 overloaded.',
+        'How long a request waits for a connection, for room for its body, or behind a shared run that hangs, before 503 overloaded.',
       ),
     ROLLCALL_STATEMENT_TIMEOUT_SECONDS: integer(1, 3600)
       .default(5)
@@ -87,6 +87,11 @@ export const Config = z
     ROLLCALL_BULK_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
       .default(16 * MiB)
       .describe('Largest request body on the bulk routes.'),
+    ROLLCALL_BODIES_LIMIT_BYTES: integer(MiB, 16 * 1024 * MiB)
+      .default(32 * MiB)
+      .describe(
+        'Request bodies held at once, or the largest one if that is more; the next ones wait, then get 503 overloaded.',
+      ),
     ROLLCALL_RESULT_LIMIT_BYTES: integer(1, 64 * MiB)
       .default(256 * KiB)
       .describe('Largest result of one batch, as JSON text.'),

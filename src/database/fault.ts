@@ -10,6 +10,8 @@ export interface Fault {
   effect: Effect
   repeat: boolean
   alone: boolean
+  /** What to do, where the sentence of the code does not say it. */
+  detail?: string
 }
 
 const deadlockOrSerialization = {
@@ -27,6 +29,11 @@ const unavailable = {
   alone: false,
 } as const
 const noSchema = { code: 'not_ready', effect: 'none', repeat: false, alone: false } as const
+const lostStatement = {
+  ...noSchema,
+  detail:
+    'A pooler between service and Postgres loses prepared statements: set ROLLCALL_PREPARED_STATEMENTS=false, or its max_prepared_statements.',
+} as const
 const defect = { code: 'internal_error', effect: 'none', repeat: false, alone: true } as const
 /** The connection broke while the statement was with the server: it may have been committed. */
 const unknown = {
@@ -51,6 +58,8 @@ const bySqlState: Readonly<Record<string, Fault>> = {
   '57': unknown,
   '08': unknown,
   '58': unknown,
+  '26000': lostStatement,
+  '42P05': lostStatement,
   '3F000': noSchema,
   '42P01': noSchema,
   '42703': noSchema,
@@ -79,7 +88,11 @@ export class DatabaseRefusal extends Refusal {
 
   constructor(fault: Fault, cause: unknown) {
     const headers = fault.code === 'internal_error' ? {} : { 'retry-after': '1' }
-    super(fault.code, { effect: fault.effect }, { headers, cause })
+    super(
+      fault.code,
+      { effect: fault.effect, ...(fault.detail === undefined ? {} : { detail: fault.detail }) },
+      { headers, cause },
+    )
     this.alone = fault.alone
     this.effect = fault.effect
   }

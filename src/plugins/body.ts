@@ -1,8 +1,9 @@
-import type { FastifyError } from 'fastify'
+import type { FastifyError, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import { parseBody } from '../json.ts'
 import { Refusal } from '../refusals.ts'
+import { Room } from './body/room.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,9 +15,12 @@ declare module 'fastify' {
 /** At most this many bytes of `metadata`, `kwargs` and `headers`, each. */
 const MOST_DATA_BYTES = 64 * 1024
 
+/** Bodies to this size are not counted: the sockets that bring them bound them. */
+const SMALL_BYTES = 16 * 1024
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Bodies: strict JSON of bounded size and depth, with callers' own JSON kept as text. */
+/** Bodies: strict JSON of bounded size and depth, not too much of it at once, with callers' own JSON kept as text. */
 export const body = plugin<{ config: Config }>(
   async (app, { config }) => {
     const limits = {
@@ -30,6 +34,25 @@ export const body = plugin<{ config: Config }>(
     app.decorate('limits', {
       bulkBytes: config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
       total: config.ROLLCALL_TOTAL_LIMIT,
+    })
+    const room = new Room(
+      Math.max(
+        config.ROLLCALL_BODIES_LIMIT_BYTES,
+        config.ROLLCALL_BODY_LIMIT_BYTES,
+        config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
+      ),
+      config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
+    )
+    // A body takes its room before it is read, and until it is answered: parsed it is several times as large.
+    app.addHook('onRequest', (request, reply, next) => {
+      const bytes = bytesOf(request)
+      if (bytes <= SMALL_BYTES) return next()
+      const enter = (leave: () => void) => {
+        if (reply.raw.destroyed) leave()
+        reply.raw.once('finish', leave).once('close', leave)
+        next()
+      }
+      room.take(bytes, enter, next)
     })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
@@ -47,6 +70,13 @@ export const body = plugin<{ config: Config }>(
   },
   { name: 'body' },
 )
+
+/** What the headers announce, as far as it may be read; of a body of unknown length all that it may be. */
+function bytesOf({ headers, routeOptions }: FastifyRequest): number {
+  const length = headers['content-length']
+  if (length !== undefined) return Math.min(Number(length), routeOptions.bodyLimit)
+  return headers['transfer-encoding'] === undefined ? 0 : routeOptions.bodyLimit
+}
 
 function textOf(bytes: Buffer): string {
   try {

@@ -24,6 +24,7 @@ interface Settings {
   full_page_writes: string
   synchronous_commit: string
   read_only: boolean
+  is_bounded: boolean
 }
 
 /** Whether this replica can serve, and if not, why and what to do, in one sentence. */
@@ -68,6 +69,10 @@ class Readiness {
     this.#draining = true
   }
 
+  get isDraining(): boolean {
+    return this.#draining
+  }
+
   /** New requests are refused from now on; resolves when the last one in flight has its answer. */
   async refuse(): Promise<void> {
     this.#draining = true
@@ -108,6 +113,8 @@ class Readiness {
       return `The schema is at version ${version}, ahead of ${wanted}; deploy the newer service.`
     if (settings?.read_only)
       return 'The database takes no writes; point DATABASE_URL at the primary.'
+    if (settings?.is_bounded === false)
+      return 'A pooler between service and Postgres loses the time-outs that a connection sets: give them to the role (README, PgBouncer).'
     const unsafe = (['fsync', 'full_page_writes', 'synchronous_commit'] as const).filter(
       name => settings?.[name] === 'off',
     )
@@ -120,8 +127,10 @@ export const readiness = plugin<{ config: Config }>(
   async (app, { config }) => {
     const own = new Readiness(app, config)
     app.decorate('readiness', own)
-    app.addHook('onRequest', (_request, _reply, next) => {
+    app.addHook('onRequest', (_request, reply, next) => {
       own.enter()
+      // The client comes again over another connection, to another replica, before this one is cut.
+      if (own.isDraining) reply.header('connection', 'close')
       next()
     })
     app.addHook('onResponse', (_request, _reply, next) => {

@@ -36,6 +36,9 @@ t.test('what surely had no effect is told so, what may have had one as well', as
     '42P01': { code: 'not_ready', effect: 'none' },
     '42703': { code: 'not_ready', effect: 'none' },
     '42883': { code: 'not_ready', effect: 'none' },
+    // A pooler gave the statement to a connection that does not know it.
+    '26000': { code: 'not_ready', effect: 'none', repeat: false },
+    '42P05': { code: 'not_ready', effect: 'none', repeat: false },
     // A defect of ours, which one ask may have brought.
     '22003': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
     '22P05': { code: 'internal_error', effect: 'none', repeat: false, alone: true },

@@ -27,7 +27,10 @@ t.test('SIGTERM: readiness turns red while requests are still served', async t =
   served.process.kill('SIGTERM')
   await until(async () => (await call('GET', '/readyz')).status === 503, 'readiness turns red')
   t.match(await call('GET', '/readyz'), { status: 503, body: { code: 'draining', effect: 'none' } })
-  t.match(await call('POST', '/executions/run/batches/0/claim'), { body: { outcome: 'granted' } })
+  t.match(await call('POST', '/executions/run/batches/0/claim'), {
+    body: { outcome: 'granted' },
+    headers: { connection: 'close' },
+  })
   t.match(await call('GET', '/livez'), { status: 200 })
   t.equal(await served.exited, 0, 'it ends with exit code 0')
 })

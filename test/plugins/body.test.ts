@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { json as read } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { service, type Reply } from '../fixtures/service.ts'
 
@@ -323,6 +327,49 @@ t.test('a bulk body may be larger, to a limit of its own', async t => {
     'payload_too_large',
     'bulk',
   )
+})
+
+t.test('bodies beyond the room for them wait, and are refused when none comes free', async t => {
+  const MiB = 1024 * 1024
+  const small = await service(t, {
+    settings: {
+      ROLLCALL_BODIES_LIMIT_BYTES: String(MiB),
+      ROLLCALL_BULK_BODY_LIMIT_BYTES: String(MiB),
+      ROLLCALL_POOL_WAIT_SECONDS: '1',
+    },
+  })
+  await small.enqueue('run', { total: 100 })
+  await small.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = small.app.server.address() as AddressInfo
+  /** A call of so many bytes: `send` sends them, and the reply comes after that. */
+  const callOf = (bytes: number, batch_index: number) => {
+    const path = '/executions/run/barrier/decrements'
+    const body = JSON.stringify({ batches: [{ batch_index }] }).padEnd(bytes)
+    const sent = request({ port, host: '127.0.0.1', method: 'POST', path, agent: false })
+    sent.setHeader('content-type', 'application/json').setHeader('content-length', bytes)
+    sent.on('error', () => undefined)
+    sent.flushHeaders()
+    return {
+      send: async () => {
+        sent.end(body)
+        const [reply] = (await once(sent, 'response')) as [IncomingMessage]
+        return { status: reply.statusCode, body: await read(reply) }
+      },
+      hangUp: () => sent.destroy(),
+    }
+  }
+
+  const taken = once(small.app.server, 'request')
+  const holder = callOf(600_000, 0)
+  await taken
+  const refused = await callOf(600_000, 1).send()
+  t.match(refused, { status: 503, body: { code: 'overloaded', effect: 'none' } })
+  t.match(await callOf(16_000, 2).send(), { status: 200 }, 'what is small needs none')
+  t.match(await callOf(400_000, 3).send(), { status: 200 }, 'there is room for this one')
+  const waiting = callOf(600_000, 4).send()
+  holder.hangUp()
+  t.match(await waiting, { status: 200 }, 'who waits has the room of who hung up')
+  t.match(await callOf(600_000, 5).send(), { status: 200 }, 'and who is answered needs it no more')
 })
 
 t.test('a body of another media type is refused', async t => {

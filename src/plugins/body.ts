@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Config } from '../config.ts'
 import { parseBody } from '../json.ts'
 import { Refusal } from '../refusals.ts'
@@ -45,14 +46,13 @@ export const body = plugin<{ config: Config }>(
     )
     // A body takes its room before it is read, and until it is answered: parsed it is several times as large.
     app.addHook('onRequest', (request, reply, next) => {
-      const bytes = bytesOf(request)
-      if (bytes <= SMALL_BYTES) return next()
+      if (isSmall(request.headers)) return next()
       const enter = (leave: () => void) => {
         if (reply.raw.destroyed) leave()
         reply.raw.once('finish', leave).once('close', leave)
         next()
       }
-      room.take(bytes, enter, next)
+      room.take(bytesOf(request), enter, next)
     })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
@@ -71,11 +71,16 @@ export const body = plugin<{ config: Config }>(
   { name: 'body' },
 )
 
+function isSmall(headers: IncomingHttpHeaders): boolean {
+  const length = headers['content-length']
+  return length === undefined
+    ? headers['transfer-encoding'] === undefined
+    : Number(length) <= SMALL_BYTES
+}
+
 /** What the headers announce, as far as it may be read; of a body of unknown length all that it may be. */
 function bytesOf({ headers, routeOptions }: FastifyRequest): number {
-  const length = headers['content-length']
-  if (length !== undefined) return Math.min(Number(length), routeOptions.bodyLimit)
-  return headers['transfer-encoding'] === undefined ? 0 : routeOptions.bodyLimit
+  return Math.min(Number(headers['content-length'] ?? Infinity), routeOptions.bodyLimit)
 }
 
 function textOf(bytes: Buffer): string {

@@ -482,7 +482,8 @@ t.test('the secret of a service that was given none is kept, for its owner only'
 })
 
 t.test('idle polling reads nothing, however many barriers are closed', async t => {
-  const database = await freshDatabase(t)
+  // Without the rows that other tests deleted.
+  const database = await clonedDatabase(t)
   const idle = await service(t, { database })
   await database.query(
     `insert into barriers (execution_id, state, total, fingerprint, enqueue_nonce, closing_nonce, closed_at, expires_at,

@@ -37,8 +37,10 @@ export const Config = z
       .string()
       .regex(/^postgres(ql)?:\/\//, 'a URL that begins with postgres://')
       .refine(
-        url => !url.includes('#') && URL.canParse(url.replace('@/', '@localhost/')),
-        'a URL with a port to 65535, where a password has %23 for # and %2F for /',
+        url =>
+          /^\w+:\/\/[^/?#]*([/?][^@#]*)?$/.test(url) &&
+          URL.canParse(url.replace('@/', '@localhost/')),
+        'a URL with a port to 65535, where a password has %23 for #, %2F for / and %3F for ?',
       )
       .optional()
       .describe('Postgres 15 or newer; without it the service starts its own Postgres 18.'),
@@ -235,7 +237,13 @@ function hidden(value: unknown): unknown {
 
 /** A password may hold an @ of its own, or be a parameter, of which there is more than one. */
 function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^?]*@/, '//***@').replace(/([?&]\w*password=)[^&]*/gi, '$1***')
+  return url
+    .replace(/\/\/[^/?]*@/, '//***@')
+    .replace(/([?&])([^=&]*)=[^&]*/g, (pair, before: string, name: string) =>
+      /password$/i.test([...new URLSearchParams(name).keys()].join())
+        ? `${before}${name}=***`
+        : pair,
+    )
 }
 
 function secret(name: string): boolean {

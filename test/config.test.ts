@@ -91,6 +91,8 @@ t.test('a DATABASE_URL that is none is refused without its secret', async t => {
     'postgres://user:a/s3cret@host/db',
     'postgres://user:a#s3cret@host/db',
     'postgres://user:1#s3cret@host/db',
+    'postgres://user:1?s3cret@host/db',
+    'postgres://user:1@/s3cret@host/db',
     'postgres://user:s3cret@host:99999/db',
   ]
   for (const url of urls) {
@@ -109,6 +111,7 @@ t.test('what is shown has no password', async t => {
     'postgres://user:s3cret@/db?host=/run/host',
     'postgres://host/db?user=user&password=s3cret',
     'postgres://host/db?sslkey=key&sslpassword=s3cret&password=s3cret',
+    'postgres://host/db?sslkey=key&pass%77ord=s3cret',
   ]
   for (const url of urls) {
     const text = JSON.stringify(shown(readConfig({ DATABASE_URL: url })))

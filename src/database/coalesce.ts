@@ -80,7 +80,7 @@ export function coalesce<Row extends Answer>(
     const known = lanes.get(key)
     if (known) return known
     const lane = new Lane<Row>(
-      take => database.waiting.hold(key, () => runOf(take(), true)),
+      take => database.waiting.hold(key, () => runOf(take(), true), { patient: true }),
       database.waitMs,
       () => lanes.delete(key),
     )

@@ -6,55 +6,86 @@ export function executionOf(ask: object): string {
   return `${namespace}\0${execution_id}`
 }
 
-/** Lets `most` keys in at once, each with one holder; the others wait in line, so that those of one key take one slot. */
+interface Waiter {
+  key: string
+  enter: () => void
+  /** Without it he is never turned away. */
+  refuse?: () => void
+}
+
+/**
+ * Lets `most` keys in at once, each with one holder; the others wait in line, so that those of one key take one slot. Who has
+ * held his for `waitMs` hangs: behind him, or when all hang, nobody waits. Behind holders who leave, everybody does.
+ */
 export class Slots {
   readonly #most: number
-  readonly #held = new Set<string>()
-  #line: { key: string; enter: () => void }[] = []
+  readonly #waitMs: number
+  readonly #holders = new Map<string, { hangs: boolean }>()
+  #line: Waiter[] = []
 
-  constructor(most: number) {
+  constructor(most: number, waitMs: number) {
     this.#most = most
+    this.#waitMs = waitMs
   }
 
-  /** Refuses who would wait for longer than `waitMs`, if it is given. */
-  async hold<Result>(key: string, work: () => Promise<Result>, waitMs?: number): Promise<Result> {
-    if (this.#isFree(key)) this.#held.add(key)
-    else await this.#wait(key, waitMs)
+  /** Who is `patient` turns his own callers away, and waits himself however long. */
+  async hold<Result>(
+    key: string,
+    work: () => Promise<Result>,
+    { patient = false } = {},
+  ): Promise<Result> {
+    if (!this.#isFree(key)) await this.#wait(key, patient)
+    const holder = { hangs: false }
+    this.#holders.set(key, holder)
+    const clock = setTimeout(() => {
+      holder.hangs = true
+      this.#turnAway()
+    }, this.#waitMs)
     try {
       return await work()
     } finally {
-      this.#held.delete(key)
+      clearTimeout(clock)
+      this.#holders.delete(key)
       this.#admit()
     }
   }
 
   #isFree(key: string): boolean {
-    return this.#held.size < this.#most && !this.#held.has(key)
+    return this.#holders.size < this.#most && !this.#holders.has(key)
   }
 
-  #wait(key: string, waitMs: number | undefined): Promise<void> {
+  #hangs(key: string): boolean {
+    const holders = [...this.#holders.values()]
+    return (
+      this.#holders.get(key)?.hangs === true ||
+      (holders.length === this.#most && holders.every(({ hangs }) => hangs))
+    )
+  }
+
+  #wait(key: string, patient: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const giveUp = () => {
-        this.#line = this.#line.filter(other => other !== waiter)
-        reject(overloaded())
-      }
-      const clock = waitMs === undefined ? undefined : setTimeout(giveUp, waitMs)
-      const waiter = {
+      if (!patient && this.#hangs(key)) return reject(overloaded())
+      this.#line.push({
         key,
-        enter: () => {
-          clearTimeout(clock)
-          resolve()
-        },
-      }
-      this.#line.push(waiter)
+        enter: resolve,
+        ...(patient ? {} : { refuse: () => reject(overloaded()) }),
+      })
     })
+  }
+
+  #turnAway(): void {
+    const hanging = this.#line.filter(({ key, refuse }) => refuse && this.#hangs(key))
+    const gone = new Set(hanging)
+    this.#line = this.#line.filter(waiter => !gone.has(waiter))
+    for (const { refuse } of hanging) refuse?.()
   }
 
   #admit(): void {
     const next = this.#line.findIndex(({ key }) => this.#isFree(key))
     const [waiter] = next === -1 ? [] : this.#line.splice(next, 1)
     if (waiter === undefined) return
-    this.#held.add(waiter.key)
+    // Held from now on, not only once he goes on.
+    this.#holders.set(waiter.key, { hangs: false })
     waiter.enter()
   }
 }

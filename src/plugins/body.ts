@@ -1,15 +1,18 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import type { IncomingHttpHeaders } from 'node:http'
 import type { Config } from '../config.ts'
 import { parseBody } from '../json.ts'
 import { Refusal } from '../refusals.ts'
-import { Room } from './body/room.ts'
+import { type Keep, Room } from './body/room.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** What a setting allows, for the routes that need to know. */
     limits: { bulkBytes: number; total: number }
+  }
+  interface FastifyRequest {
+    /** Of a body that takes room. */
+    keepRoom: Keep | null
   }
 }
 
@@ -45,17 +48,25 @@ export const body = plugin<{ config: Config }>(
       config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
     )
     // A body takes its room before it is read, and until it is answered: parsed it is several times as large.
-    app.addHook('onRequest', (request, reply, next) => {
-      if (isSmall(request.headers)) return next()
-      const enter = (leave: () => void) => {
-        if (reply.raw.destroyed) leave()
-        reply.raw.once('finish', leave).once('close', leave)
-        next()
+    app.decorateRequest('keepRoom', null)
+    app.addHook('preParsing', (request, _reply, payload, next) => {
+      if (isSmall(request)) return next(null, payload)
+      const enter = (keep: Keep) => {
+        request.keepRoom = keep
+        // Who hung up while he waited sends no more.
+        if (request.raw.destroyed) next(new Refusal('request_timeout'))
+        else next(null, payload)
       }
       room.take(bytesOf(request), enter, next)
     })
+    // Also for who hung up: what he sent is in memory until then.
+    app.addHook('onSend', (request, _reply, payload, next) => {
+      request.keepRoom?.(0)
+      next(null, payload)
+    })
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes, done) => {
+    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
+      request.keepRoom?.(bytes.length > SMALL_BYTES ? bytes.length : 0)
       try {
         done(
           null,
@@ -71,7 +82,9 @@ export const body = plugin<{ config: Config }>(
   { name: 'body' },
 )
 
-function isSmall(headers: IncomingHttpHeaders): boolean {
+/** Fastify reads no body of a GET. */
+function isSmall({ method, headers }: FastifyRequest): boolean {
+  if (method === 'GET' || method === 'HEAD') return true
   const length = headers['content-length']
   return length === undefined
     ? headers['transfer-encoding'] === undefined

@@ -41,11 +41,12 @@ export const database = plugin<DatabaseOptions>(
     pool.on('error', error => app.log.warn({ err: error }, 'An idle database connection was lost.'))
     // Likewise one in use, between two queries; its query fails by itself.
     pool.on('connect', client => client.on('error', () => undefined))
-    const waiting = new Slots(Math.max(1, Math.floor(config.ROLLCALL_POOL_SIZE / 2)))
+    const waitMs = config.ROLLCALL_POOL_WAIT_SECONDS * 1000
+    const waiting = new Slots(Math.max(1, Math.floor(config.ROLLCALL_POOL_SIZE / 2)), waitMs)
     const own: Database = {
       pool,
       waiting,
-      waitMs: config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
+      waitMs,
       prepared: config.ROLLCALL_PREPARED_STATEMENTS,
     }
 
@@ -58,7 +59,7 @@ export const database = plugin<DatabaseOptions>(
         { once = false, waits = false }: AskOptions = {},
       ) => {
         const send = () => ask<Row>(own, sql, [asked], { once })
-        const [row] = await (waits ? waiting.hold(executionOf(asked), send, own.waitMs) : send())
+        const [row] = await (waits ? waiting.hold(executionOf(asked), send) : send())
         if (row === undefined)
           throw new Error(`The statement ${sql.name} returned no row for its ask.`)
         return row

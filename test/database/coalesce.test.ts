@@ -71,7 +71,7 @@ async function stage(t: Test, size = 10) {
       pool,
       prepared: true,
       waitMs: 20_000,
-      waiting: new Slots(Math.max(1, Math.floor(pool.options.max / 2))),
+      waiting: new Slots(Math.max(1, Math.floor(pool.options.max / 2)), 20_000),
     },
     query: <R extends QueryResultRow>(sql: string) => database.query<R>(sql),
     /** Holds every run until `let go` is called. */

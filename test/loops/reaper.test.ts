@@ -3,7 +3,8 @@ import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import { Reaper } from '../../src/loops/reaper/reaper.ts'
 import { clonedDatabase, freshDatabase } from '../fixtures/database.ts'
-import { until } from '../fixtures/gate.ts'
+import { ask } from '../../src/database/statement.ts'
+import { statements, until } from '../fixtures/gate.ts'
 import { type Service, service } from '../fixtures/service.ts'
 
 const HOUR = 3600
@@ -538,6 +539,21 @@ t.test(
     t.match(await s.batches('run', '?state=unclaimed'), { status: 200 }, 'a new run has its own')
   },
 )
+
+t.test('what a clear left that did not come to its end goes before the tombstone', async t => {
+  const s = await service(t)
+  await s.enqueue('run', { total: 2 })
+  for (const batch_index of [0, 1]) await s.decrement('run', { batch_index })
+  const [step] = await ask<{ cleared: number; more: boolean }>(s.app.database, statements.clear, [
+    { namespace: '', execution_id: 'run', most: 1 },
+  ])
+  t.match(step, { cleared: 1, more: true })
+  t.match(await s.batch('run', 1), { status: 410, body: { code: 'batches_forgotten' } })
+  await pass(s, 'run', 31 * DAY)
+  t.equal(await s.app.reaper.forgetBarriersOnce(), 0)
+  t.equal(await rowsOf(s, 'run'), 0)
+  t.equal(await s.app.reaper.forgetBarriersOnce(), 1)
+})
 
 t.test('a tombstone goes after its batches, and not before its time', async t => {
   const s = await service(t)

@@ -1,6 +1,6 @@
-import { once } from 'node:events'
+import { on, once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { json as read } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { service, type Reply } from '../fixtures/service.ts'
@@ -341,35 +341,57 @@ t.test('bodies beyond the room for them wait, and are refused when none comes fr
   await small.enqueue('run', { total: 100 })
   await small.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = small.app.server.address() as AddressInfo
-  /** A call of so many bytes: `send` sends them, and the reply comes after that. */
-  const callOf = (bytes: number, batch_index: number) => {
+  /** A call whose headers are sent, and taken in; of unknown length without `bytes`. `send` sends its body and reads the reply. */
+  const callOf = async (batch_index: number, bytes?: number) => {
+    const taken = once(small.app.server, 'request')
     const path = '/executions/run/barrier/decrements'
-    const body = JSON.stringify({ batches: [{ batch_index }] }).padEnd(bytes)
     const sent = request({ port, host: '127.0.0.1', method: 'POST', path, agent: false })
-    sent.setHeader('content-type', 'application/json').setHeader('content-length', bytes)
+    sent.setHeader('content-type', 'application/json')
+    if (bytes !== undefined) sent.setHeader('content-length', bytes)
     sent.on('error', () => undefined)
     sent.flushHeaders()
+    const [arrived] = (await taken) as [IncomingMessage]
     return {
       send: async () => {
-        sent.end(body)
+        sent.end(JSON.stringify({ batches: [{ batch_index }] }).padEnd(bytes ?? 0))
         const [reply] = (await once(sent, 'response')) as [IncomingMessage]
         return { status: reply.statusCode, body: await read(reply) }
       },
-      hangUp: () => sent.destroy(),
+      /** Resolves once the service knows. */
+      hangUp: () => {
+        sent.destroy()
+        return new Promise(resolve => arrived.once('close', resolve))
+      },
     }
   }
+  const refused = { status: 503, body: { code: 'overloaded', effect: 'none' } }
+  const served = { status: 200 }
 
-  const taken = once(small.app.server, 'request')
-  const holder = callOf(600_000, 0)
-  await taken
-  const refused = await callOf(600_000, 1).send()
-  t.match(refused, { status: 503, body: { code: 'overloaded', effect: 'none' } })
-  t.match(await callOf(16_000, 2).send(), { status: 200 }, 'what is small needs none')
-  t.match(await callOf(400_000, 3).send(), { status: 200 }, 'there is room for this one')
-  const waiting = callOf(600_000, 4).send()
-  holder.hangUp()
-  t.match(await waiting, { status: 200 }, 'who waits has the room of who hung up')
-  t.match(await callOf(600_000, 5).send(), { status: 200 }, 'and who is answered needs it no more')
+  const holder = await callOf(0, 600_000)
+  const [large, unknown] = [await callOf(1, 600_000), await callOf(2)]
+  const next = await callOf(3, 400_000)
+  const replies = Promise.all([large.send(), unknown.send()])
+  t.match(await next.send(), served, 'once those before it are refused there is room for this one')
+  t.match(await replies, [refused, refused])
+  t.match(await (await callOf(4, 16_000)).send(), served, 'what is small needs none')
+
+  const [gone, waiting] = [await callOf(5, 600_000), await callOf(6, 600_000)]
+  const reply = waiting.send()
+  await gone.hangUp()
+  await holder.hangUp()
+  t.match(await reply, served, 'who waits has the room of who hung up, before or after he got it')
+  t.match(await (await callOf(7)).send(), served, 'and who is answered needs it no more')
+
+  const pipelined = connect(port, '127.0.0.1')
+  const arrivals = on(small.app.server, 'request')
+  pipelined.write(
+    `GET /executions/run/barrier?wait_seconds=50 HTTP/1.1\r\nhost: a\r\n\r\n` +
+      `POST /executions/run/barrier/decrements HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${MiB}\r\n\r\n{`,
+  )
+  await arrivals.next()
+  await arrivals.next()
+  pipelined.destroy()
+  t.match(await (await callOf(8, MiB)).send(), served, 'also of who hung up before it was his turn')
 })
 
 t.test('a body of another media type is refused', async t => {

@@ -90,6 +90,12 @@ t.test('a database that may lose acknowledged writes is not ready, unless told s
   t.equal((await daring.claim('a', 0)).status, 200)
 })
 
+t.test('a connection that lost its time-outs, as behind a pooler, is not ready', async t => {
+  const s = await service(t, { settings: { ROLLCALL_POOL_SIZE: '1' } })
+  await s.app.pg.pool.query('reset statement_timeout')
+  for (const probe of probes) mustBeUnready(t, await s.call(...probe), /give them to the role/)
+})
+
 t.test('a database that takes no writes is not ready', async t => {
   const database = await clonedDatabase(t)
   const [row] = await database.query<{ name: string }>('select current_database() as name')

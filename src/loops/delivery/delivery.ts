@@ -125,8 +125,13 @@ export class Delivery {
       for (const callback of leased) this.#begin(callback, began)
       return leased.length
     } catch (error) {
-      // A database that is away is no message's fault.
-      if (this.#failed && error instanceof DatabaseRefusal && error.alone) this.#passedOver += 1
+      // A database that was away before it was asked is no message's fault.
+      if (
+        this.#failed &&
+        error instanceof DatabaseRefusal &&
+        (error.alone || error.effect === 'unknown')
+      )
+        this.#passedOver += 1
       this.#failed = true
       log.warn({ err: error }, 'The callbacks that are due could not be leased.')
       return 0

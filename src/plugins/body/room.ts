@@ -1,10 +1,11 @@
 import { overloaded, type Refusal } from '../../refusals.ts'
 
-type Leave = () => void
+/** Room that somebody has: he keeps so many bytes of it, and gives the others back. */
+export type Keep = (bytes: number) => void
 
 interface Waiter {
   bytes: number
-  enter: (leave: Leave) => void
+  enter: (keep: Keep) => void
   clock: NodeJS.Timeout
 }
 
@@ -19,7 +20,7 @@ export class Room {
     this.#waitMs = waitMs
   }
 
-  /** Calls `enter` once there is room, with what gives it back, to be called any number of times; or `refuse` if there was none in time. */
+  /** Calls `enter` once there is room, or `refuse` if there was none in time. */
   take(bytes: number, enter: Waiter['enter'], refuse: (refusal: Refusal) => void): void {
     if (this.#line.length === 0 && bytes <= this.#free) return enter(this.#given(bytes))
     const clock = setTimeout(() => {
@@ -32,12 +33,13 @@ export class Room {
     this.#line.push(waiter)
   }
 
-  #given(bytes: number): Leave {
-    let taken = bytes
-    this.#free -= taken
-    return () => {
-      this.#free += taken
-      taken = 0
+  #given(bytes: number): Keep {
+    let held = bytes
+    this.#free -= held
+    return kept => {
+      if (kept >= held) return
+      this.#free += held - kept
+      held = kept
       this.#admit()
     }
   }

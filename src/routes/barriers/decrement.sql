@@ -252,7 +252,7 @@ decided as (
       when seen.generation_asked < seen.generation then 'stale_generation'
       when seen.generation_asked > seen.generation then 'execution_not_found'
       when coalesce(written.recorded_nonce, seen.recorded_nonce) = seen.nonce then 'recorded'
-      when seen.token_judged ~ '^\d{1,9}\.' and split_part(seen.token_judged, '.', 1)::integer < seen.generation
+      when seen.token_judged ~ '^(0|[1-9][0-9]{0,8})\.' and split_part(seen.token_judged, '.', 1)::integer < seen.generation
         then 'stale_generation'
       when coalesce(written.state, seen.state) in ('succeeded', 'failed') then
         case

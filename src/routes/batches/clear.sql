@@ -4,13 +4,15 @@
 -- or its callback is yet to be delivered. The lock keeps both from changing meanwhile; the barrier stays as a tombstone that
 -- knows its batches are gone.
 --
--- $1  [{ namespace, execution_id, most }]
+-- $1  [{ namespace, execution_id, most, begun }]
 --     most: how many batches one step forgets, so that no step runs into its time-out
--- ->  outcome: cleared | barrier_open | callback_pending | again, state, generation, cleared, more (whether a step is left)
+--     begun: the generation that a step before this one began with: what was begun is finished, and no other run touched
+-- ->  outcome: cleared | barrier_open | callback_pending | replaced | again, state, generation, cleared, more (whether a step
+--     is left)
 
 with ask as materialized (
   select *
-  from json_to_recordset($1) as ask (namespace text, execution_id text, most integer)
+  from json_to_recordset($1) as ask (namespace text, execution_id text, most integer, begun integer)
   limit 1
 ),
 
@@ -30,11 +32,12 @@ verdict as materialized (
   select
     ask.*,
     barrier.state,
-    barrier.generation,
+    coalesce(barrier.generation, 0) as generation,
     case
       when before.state is distinct from barrier.state or before.generation is distinct from barrier.generation then 'again'
+      when ask.begun <> coalesce(barrier.generation, 0) then 'replaced'
       when barrier.state = 'open' then 'barrier_open'
-      when barrier.callback_state in ('due', 'delivering') then 'callback_pending'
+      when ask.begun is null and barrier.callback_state in ('due', 'delivering') then 'callback_pending'
       else 'cleared'
     end as outcome
   from ask
@@ -77,12 +80,13 @@ counted as materialized (
   cross join (select count(*)::integer from forgotten) as step (cleared)
 ),
 
+-- From the first step on, so that nobody is told less than the truth if the others never come.
 freed as (
   update barriers
   set batches_kept = false
   from counted
   where counted.outcome = 'cleared'
-    and not counted.more
+    and barriers.batches_kept
     and barriers.namespace = counted.namespace
     and barriers.execution_id = counted.execution_id
 )

@@ -22,9 +22,9 @@ const schema = {
 }
 
 interface Answer {
-  outcome: 'cleared' | RefusalCode
+  outcome: 'cleared' | 'replaced' | RefusalCode
   state?: string
-  generation?: number
+  generation: number
   cleared: number
   more: boolean
 }
@@ -37,17 +37,23 @@ const sql = statement('clear.sql', import.meta.url)
 export const clear: Routes = async app => {
   app.delete('/executions/:execution_id/batches', { schema }, async request => {
     const { namespace, params } = request
-    const asked = { namespace, ...params, most: MOST }
-    for (let cleared = 0; ;) {
+    const step = async (begun?: number) => {
+      const asked = { namespace, ...params, most: MOST, begun }
       // Once: a repeat after a lost connection could clear what was claimed meanwhile.
-      const { outcome, state, generation, ...step } = await app.ask<Answer>(sql, asked, {
-        once: true,
-        waits: true,
-      })
-      // Replaced between two steps: what is left belongs to an older run, which retention forgets.
-      if (outcome !== 'cleared' && cleared === 0) throw new Refusal(outcome, { state, generation })
-      cleared += step.cleared
-      if (!step.more) return { cleared }
+      return app.ask<Answer>(sql, asked, { once: true, waits: true })
     }
+    const { outcome, state, generation, ...first } = await step()
+    if (outcome !== 'cleared')
+      throw new Refusal(outcome as RefusalCode, state === undefined ? {} : { state, generation })
+    let { cleared, more } = first
+    while (more) {
+      // Replaced meanwhile, it clears nothing: what is left belongs to an older run, which retention forgets.
+      const next = await step(generation).catch((error: unknown) => {
+        throw error instanceof Refusal ? error.inDoubt() : error
+      })
+      cleared += next.cleared
+      more = next.more
+    }
+    return { cleared }
   })
 }

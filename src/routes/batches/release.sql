@@ -65,7 +65,7 @@ released as (
 
 select
   case
-    when token_shown ~ '^\d{1,9}\.' and split_part(token_shown, '.', 1)::integer < generation then 'stale_generation'
+    when token_shown ~ '^(0|[1-9][0-9]{0,8})\.' and split_part(token_shown, '.', 1)::integer < generation then 'stale_generation'
     when state is null then 'batch_not_found'
     when state in ('succeeded', 'failed') then 'stale_token'
     when barrier_state <> 'open' then 'barrier_closed'

@@ -12,7 +12,7 @@ with ask as materialized (
     namespace,
     execution_id,
     token,
-    case when token ~ '^\d{1,9}\.' then split_part(token, '.', 1)::integer end as generation_shown
+    case when token ~ '^(0|[1-9][0-9]{0,8})\.' then split_part(token, '.', 1)::integer end as generation_shown
   from json_to_recordset($1) as ask (namespace text, execution_id text, token text)
 ),
 

@@ -325,6 +325,31 @@ t.test('in bulk a token of a replaced generation fences its own member only', as
   })
 })
 
+t.test('only the number of a generation makes a token one of an older run', async t => {
+  await s.enqueue('odd', { total: 1 })
+  await s.enqueue('odd', { total: 1, conflict_policy: 'replace' })
+  const odd = [
+    '1',
+    '1.',
+    '01.1.x',
+    '00000000.1.x',
+    '2.1.x',
+    '3.1.x',
+    '999999999999.1.x',
+    ' 1.1.x',
+    '٣.1.x',
+    '-1.1.x',
+  ]
+  for (const token of odd) {
+    const code = token === '1.' ? 'stale_generation' : 'stale_token'
+    t.match(
+      (await s.decrement('odd', { batch_index: 0, token })).body,
+      { status: 409, code },
+      token,
+    )
+  }
+})
+
 t.test('a generation that is not there yet is not found', async t => {
   await s.enqueue('newer', { total: 1 })
   const { status, body } = await s.decrement('newer', { batch_index: 0, generation: 2 })

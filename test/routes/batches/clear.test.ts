@@ -1,4 +1,6 @@
 import t from 'tap'
+import { ask } from '../../../src/database/statement.ts'
+import { statements } from '../../fixtures/gate.ts'
 import { service } from '../../fixtures/service.ts'
 
 const s = await service(t)
@@ -94,13 +96,53 @@ t.test('after clear nobody is told that a counted batch was not counted', async 
   })
 })
 
-t.test('many are cleared in steps', async t => {
-  await s.database.query(
-    `insert into batches (namespace, execution_id, generation, batch_index, state, attempt, token)
-    select '', 'steps', 0, index, 'claimed', 1, '0.1.x' from generate_series(0, 200000) as index`,
+const claims = (execution: string, count: number) =>
+  s.database.query(
+    `insert into batches (execution_id, generation, batch_index, state, attempt, token)
+    select $1, 0, index, 'claimed', 1, '0.1.x' from generate_series(0, $2::integer - 1) as index`,
+    [execution, count],
   )
+
+t.test('many are cleared in steps', async t => {
+  await claims('steps', 200_001)
   t.strictSame((await s.clear('steps')).body, { cleared: 200_001 })
   t.equal(await countOf('steps'), 0)
+})
+
+t.test('a clear that stops between two steps says so, and can be repeated', async t => {
+  await claims('half', 150_000)
+  const holder = await s.database.pool.connect()
+  t.teardown(() => holder.release())
+  await holder.query('begin')
+  await holder.query(
+    `select from batches where execution_id = 'half' and batch_index = 140000 for update`,
+  )
+  const { status, body } = await s.clear('half')
+  t.equal(status, 503)
+  t.match(body, { code: 'overloaded', effect: 'unknown' })
+  t.equal(await countOf('half'), 50_000)
+  await holder.query('rollback')
+  t.strictSame((await s.clear('half')).body, { cleared: 50_000 })
+})
+
+t.test('a step finishes what was begun, and touches no other run', async t => {
+  const step = async (begun?: number) => {
+    const [done] = await ask<object>(s.app.database, statements.clear, [
+      { namespace: '', execution_id: 'begun', most: 1, begun },
+    ])
+    return done
+  }
+  await s.enqueue('begun', { total: 3, callback: { queue: 'begun' } })
+  for (const batch_index of [0, 1, 2]) await s.decrement('begun', { batch_index })
+  t.match(await step(), { outcome: 'callback_pending', cleared: 0 })
+  await s.ack('begun', (await s.pull('begun')).body.callbacks[0].token)
+  t.match(await step(), { outcome: 'cleared', generation: 1, cleared: 1, more: true })
+  await s.redeliver('begun')
+  t.match((await s.clear('begun')).body, { code: 'callback_pending' })
+  t.match(await step(1), { outcome: 'cleared', cleared: 1, more: true })
+  await s.enqueue('begun', { total: 0, conflict_policy: 'replace' })
+  t.match(await step(1), { outcome: 'replaced', cleared: 0, more: false })
+  t.equal(await countOf('begun'), 1)
 })
 
 t.test('batches of every generation are cleared', async t => {

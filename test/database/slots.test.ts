@@ -1,0 +1,78 @@
+import t from 'tap'
+import { Slots } from '../../src/database/slots.ts'
+
+/** Holds a slot until `leave` is called. */
+function holder(slots: Slots, key: string, options?: { patient: boolean }) {
+  let leave: (() => void) | undefined
+  let isIn = false
+  const done = slots.hold(
+    key,
+    () => {
+      isIn = true
+      return new Promise<void>(resolve => (leave = resolve))
+    },
+    options,
+  )
+  return { done, isIn: () => isIn, leave: () => leave?.() }
+}
+
+const turn = () => new Promise(resolve => setImmediate(resolve))
+const overloaded = { code: 'overloaded', problem: { effect: 'none' } }
+
+t.test('those of one key take one slot, in the order they came', async t => {
+  const slots = new Slots(2, 60_000)
+  const [a, second, third] = [holder(slots, 'a'), holder(slots, 'a'), holder(slots, 'a')]
+  const b = holder(slots, 'b')
+  const all = () => [a, second, third, b].map(each => each.isIn())
+  t.strictSame(all(), [true, false, false, true])
+  a.leave()
+  await turn()
+  t.strictSame(all(), [true, true, false, true])
+  for (const each of [second, b]) each.leave()
+  await turn()
+  third.leave()
+  await Promise.all([a, second, third, b].map(({ done }) => done))
+})
+
+t.test('who fails gives his slot back', async t => {
+  const slots = new Slots(1, 60_000)
+  await t.rejects(
+    slots.hold('a', () => Promise.reject(new Error('No.'))),
+    { message: 'No.' },
+  )
+  t.equal(await slots.hold('a', async () => 'in'), 'in')
+})
+
+t.test('behind holders who leave everybody waits, however long the line', async t => {
+  const slots = new Slots(2, 50)
+  // Each works for a millisecond; together they take longer than one may hang.
+  const rounds = Array.from({ length: 400 }, (_, nth) =>
+    slots.hold(String(nth % 7), () => new Promise(resolve => setTimeout(resolve, 1))),
+  )
+  t.equal((await Promise.all(rounds)).length, 400)
+})
+
+t.test('behind who hangs nobody of his key waits, and strangers do not feel it', async t => {
+  const slots = new Slots(2, 50)
+  const hung = holder(slots, 'a')
+  const behind = holder(slots, 'a')
+  await t.rejects(behind.done, overloaded)
+  await t.rejects(holder(slots, 'a').done, overloaded, 'nor does who comes later')
+  t.equal(await slots.hold('b', async () => 'in'), 'in')
+  hung.leave()
+  await hung.done
+  t.equal(await slots.hold('a', async () => 'in'), 'in')
+})
+
+t.test('when all hang nobody waits but who is patient', async t => {
+  const slots = new Slots(2, 50)
+  const [a, b] = [holder(slots, 'a'), holder(slots, 'b')]
+  const patient = holder(slots, 'c', { patient: true })
+  await t.rejects(holder(slots, 'd').done, overloaded)
+  t.equal(patient.isIn(), false)
+  a.leave()
+  await turn()
+  t.equal(patient.isIn(), true)
+  for (const each of [b, patient]) each.leave()
+  await Promise.all([a, b, patient].map(({ done }) => done))
+})

@@ -34,5 +34,5 @@ HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
   CMD ["node", "dist/cli.js", "health"]
 # A small young generation, and an old one that is collected once it has grown by half: with Node's own choice the service holds
 # up to twice as much memory, and is hardly faster (bench/README.md).
-ENTRYPOINT ["node", "--max-semi-space-size=4", "--heap-growing-percent=50", "dist/cli.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "--heap-growing-percent=30", "dist/cli.js"]
 CMD ["serve"]

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import t from 'tap'
 import { Slots } from '../../src/database/slots.ts'
 
@@ -44,12 +45,17 @@ t.test('who fails gives his slot back', async t => {
 })
 
 t.test('behind holders who leave everybody waits, however long the line', async t => {
-  const slots = new Slots(2, 50)
-  // Each works for a millisecond; together they take longer than one may hang.
-  const rounds = Array.from({ length: 400 }, (_, nth) =>
-    slots.hold(String(nth % 7), () => new Promise(resolve => setTimeout(resolve, 1))),
-  )
-  t.equal((await Promise.all(rounds)).length, 400)
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const slots = new Slots(1, 50)
+  const line = Array.from({ length: 10 }, (_, nth) => holder(slots, String(nth)))
+  for (const each of line) {
+    // Long, and not yet for ever; the last one has waited for 360 by then.
+    mock.timers.tick(40)
+    each.leave()
+    await turn()
+  }
+  t.equal((await Promise.all(line.map(({ done }) => done))).length, 10)
 })
 
 t.test('behind who hangs nobody of his key waits, and strangers do not feel it', async t => {

@@ -100,13 +100,13 @@ t.test('callbacks of two replicas, of which one is killed half way', async t => 
   const settings = { DATABASE_URL: database.url, ROLLCALL_WEBHOOK_SECRET: secret }
   const underWay = new Map<string, number>()
   let atOnce = 0
-  // Replies are kept open for longer than a lease takes, so two sends of one attempt would overlap.
   const take: Act = (reply, { headers }) => {
     const id = String(headers['webhook-id'])
     const now = (underWay.get(id) ?? 0) + 1
     underWay.set(id, now)
     atOnce = Math.max(atOnce, now)
     reply.on('close', () => underWay.set(id, (underWay.get(id) ?? 0) - 1))
+    // No wait of the test's: a receiver that is slower than a lease, so that two sends of one attempt would overlap.
     setTimeout(() => reply.writeHead(204).end(), 25)
   }
   const hosts = await together(16, () => receiver(t, take))

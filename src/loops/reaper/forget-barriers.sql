@@ -1,5 +1,6 @@
 -- A step of retention: forgets tombstones, with the body of their callback, some time after they closed and their callback was
--- settled, once no batch of theirs is left; a clear that never came to its end may have left some. From then on a message of the execution is a stranger's.
+-- settled, once no batch of theirs is left; a clear that never came to its end may have left some. From then on a message of
+-- the execution is a stranger's.
 --
 -- $1  how many seconds after
 -- ->  one row for each barrier forgotten, at most 1,000: execution_id

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { builds } from './builds.ts'
 import { claims } from './claims.ts'
 import { growth } from './growth.ts'
 import { isolation } from './isolation.ts'
@@ -20,22 +21,29 @@ const benches: Record<string, Bench> = {
   replicas,
   isolation,
   profile,
+  builds,
 }
-/** It claims nothing. */
-const onlyByName = new Set(['profile'])
+/** They claim nothing. */
+const onlyByName = new Set(['profile', 'builds'])
 
-const USAGE = `npm run bench [-- NAME ... [--full] [--rounds N]]
+const USAGE = `npm run bench [-- NAME ... [--full] [--rounds N] [--against COMMIT]]
 
 ${Object.entries(benches)
   .map(([name, { claim }]) => `  ${name.padEnd(10)} ${claim}`)
   .join('\n')}
 
-Without a NAME: all but ${[...onlyByName].join()}. --full: the size that the README speaks of; the result is kept in bench/results/, with as many rounds as were wished for.
+Without a NAME: all but ${[...onlyByName].join(' and ')}. --full: the size that the README speaks of; the result is kept in bench/results/, with as many rounds as were wished for.
+--against: the commit that builds compares the working tree with.
 `
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { full: { type: 'boolean' }, rounds: { type: 'string' }, help: { type: 'boolean' } },
+  options: {
+    full: { type: 'boolean' },
+    rounds: { type: 'string' },
+    against: { type: 'string' },
+    help: { type: 'boolean' },
+  },
 })
 
 const wrong = wrongWith()
@@ -54,6 +62,8 @@ if (values.help || wrong !== undefined) {
 function wrongWith(): string | undefined {
   const unknown = positionals.find(name => !(name in benches))
   if (unknown !== undefined) return `There is no bench ${unknown}.`
+  if (positionals.includes('builds') !== (values.against !== undefined))
+    return '--against COMMIT goes with builds, and builds needs it.'
   if (/^[1-9]\d?$/.test(values.rounds ?? '1')) return undefined
   return `--rounds is ${values.rounds}, but the rule is: a number from 1 to 99.`
 }
@@ -93,7 +103,13 @@ async function runOne(name: string, size: Size): Promise<Report> {
   })
   try {
     const finding = await Promise.race([
-      measure({ size, scope, tell, ...(values.rounds && { rounds: Number(values.rounds) }) }),
+      measure({
+        size,
+        scope,
+        tell,
+        ...(values.rounds && { rounds: Number(values.rounds) }),
+        ...(values.against && { against: values.against }),
+      }),
       late,
     ])
     return {

@@ -7,9 +7,18 @@ export const project = join(import.meta.dirname, '..', '..')
 /** The compiled sources beside the compiled bench. */
 export const compiled = join(import.meta.dirname, '..', 'src')
 
-const { scripts } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')) as {
-  scripts: { start: string }
+/** The service as it is started: where its compiled sources are, and the options of node that its `npm start` gives. */
+export interface Build {
+  compiled: string
+  nodeOptions: string[]
 }
 
-/** The options of node that `npm start` gives to the service. */
-export const nodeOptions = scripts.start.split(' ').filter(word => word.startsWith('--'))
+/** What is in the working tree. */
+export const ownBuild: Build = { compiled, nodeOptions: nodeOptionsOf(project) }
+
+export function nodeOptionsOf(folder: string): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    scripts: { start: string }
+  }
+  return scripts.start.split(' ').filter(word => word.startsWith('--'))
+}

@@ -113,6 +113,19 @@ export const workloads = {
     return outcomeOf(await call('decrement', 'POST', `${path}/barrier/decrement`, recorded))
   },
 
+  /** A set of records without claims in each call, of the batches that `claimInSets` takes. */
+  decrementInSets: async (call, n, spread) => {
+    const { path, index } = place(n, spread)
+    const batches = Array.from(
+      { length: SET },
+      (_, nth) => `{"batch_index":${index * SET + nth},"result":${RESULT}}`,
+    )
+    const recorded = `{"batches":[${batches.join(',')}]}`
+    const reply = await call('decrement', 'POST', `${path}/barrier/decrements`, recorded)
+    const counted = reply.body.match(/"outcome":"recorded"/g)?.length
+    return counted === SET ? 'recorded' : `${reply.status}, ${counted ?? 0} recorded`
+  },
+
   /** A thousand records at once: call n is of execution n % executions. */
   bulk: async (call, n, spread) => {
     const { path, index } = place(n, spread)

@@ -7,6 +7,8 @@ export interface Setup {
   size: Size
   /** In place of the rounds of that size. */
   rounds?: number
+  /** The commit that the working tree is compared with, where a bench compares two builds. */
+  against?: string
   scope: Scope
   tell: (sentence: string) => void
 }

@@ -5,6 +5,9 @@ export type Sample = Record<string, number>
 
 export type Contenders = Record<string, (round: number) => Promise<Sample>>
 
+/** Which contender comes when, in a round. */
+export type Order = (names: readonly string[], round: number) => string[]
+
 /** Rounds of A B C A B C …, so that whatever else the machine does meets all of them alike. */
 export class Rounds {
   readonly #samples: Record<string, Sample[]> = {}
@@ -14,13 +17,14 @@ export class Rounds {
     contenders: Contenders,
     usual: number,
     { tell, rounds = usual }: Pick<Setup, 'tell' | 'rounds'>,
+    inTurn: Order = names => [...names],
   ): Promise<Rounds> {
     const measured = new Rounds()
     for (let round = 0; round <= rounds; round += 1) {
-      for (const [name, measure] of Object.entries(contenders)) {
+      for (const name of inTurn(Object.keys(contenders), round)) {
         tell(round === 0 ? `warming up: ${name}` : `round ${round} of ${rounds}: ${name}`)
-        const sample = await measure(round)
-        if (round > 0) (measured.#samples[name] ??= []).push(sample)
+        const sample = await contenders[name]?.(round)
+        if (sample && round > 0) (measured.#samples[name] ??= []).push(sample)
       }
     }
     return measured

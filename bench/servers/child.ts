@@ -56,3 +56,19 @@ export async function memoryOf(pid: number): Promise<{ nowMiB: number; highestMi
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024
   return { nowMiB: field('VmRSS'), highestMiB: field('VmHWM') }
 }
+
+/** Linux counts it in hundredths of a second, whatever the processor. */
+const TICKS_PER_SECOND = 100
+
+/** What a process, and its children that are gone, have used of the processors; elsewhere than on Linux not known. */
+export async function cpuSecondsOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  // The name, in parentheses, may have spaces of its own; utime, stime, cutime and cstime are the 12th to 15th after it.
+  const ticks = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 15)
+  return ticks.length < 4
+    ? Number.NaN
+    : ticks.reduce((sum, text) => sum + Number(text), 0) / TICKS_PER_SECOND
+}

@@ -9,6 +9,7 @@ import { packagedBinaries } from '../../src/database/embedded/binaries.ts'
 import { openDataFolder } from '../../src/database/embedded/folder.ts'
 import { shutDown } from '../../src/database/embedded/server.ts'
 import type { Scope } from '../measure/scope.ts'
+import { cpuSecondsOf } from './child.ts'
 
 /** As in production but for the number of connections: the old statements take 64 and pgbench as many. */
 const SETTINGS = { max_connections: '400' }
@@ -63,8 +64,7 @@ export class Postgres {
 
   /** Stops every process of the server for a while, as a machine that hangs does. */
   async freeze(): Promise<() => void> {
-    const children = await readFile(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8')
-    const pids = [this.pid, ...children.trim().split(' ').map(Number)]
+    const pids = await this.#pids()
     const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
       for (const pid of pids) process.kill(pid, name)
     }
@@ -74,6 +74,17 @@ export class Postgres {
       if (isFrozen) signal('SIGCONT')
       isFrozen = false
     }
+  }
+
+  /** What all of its processes have used of the processors so far, those that are gone included. */
+  async cpuSeconds(): Promise<number> {
+    const used = await Promise.all((await this.#pids()).map(cpuSecondsOf))
+    return used.reduce((sum, seconds) => sum + seconds, 0)
+  }
+
+  async #pids(): Promise<number[]> {
+    const children = await readFile(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8')
+    return [this.pid, ...children.trim().split(' ').map(Number)]
   }
 }
 

@@ -1,16 +1,19 @@
 import { join } from 'node:path'
 import type { Scope } from '../measure/scope.ts'
-import { compiled, nodeOptions } from '../project.ts'
-import { type Child, memoryOf, start } from './child.ts'
+import { type Build, ownBuild } from '../project.ts'
+import { type Child, cpuSecondsOf, memoryOf, start } from './child.ts'
 
 export interface Service {
   origin: string
   stop: () => Promise<void>
   /** Resident memory of its process. */
   memory: () => ReturnType<typeof memoryOf>
+  /** What its process has used of the processors so far. */
+  cpuSeconds: () => Promise<number>
 }
 
 interface Wish {
+  build?: Build
   environment?: Record<string, string>
   /** Options of node, such as --cpu-prof. */
   node?: string[]
@@ -20,11 +23,11 @@ interface Wish {
 export async function startService(
   scope: Scope,
   database: string,
-  { environment = {}, node = [] }: Wish = {},
+  { build = ownBuild, environment = {}, node = [] }: Wish = {},
 ): Promise<Service> {
   const child = await start(
     scope,
-    [process.execPath, ...nodeOptions, ...node, join(compiled, 'cli.js'), 'serve'],
+    [process.execPath, ...build.nodeOptions, ...node, join(build.compiled, 'cli.js'), 'serve'],
     {
       ready: /^ {2}API +(http:\S+)\/executions$/,
       environment: {
@@ -57,5 +60,10 @@ export async function startBare(scope: Scope): Promise<Service> {
 }
 
 function serviceOf({ said, pid, stop }: Child): Service {
-  return { origin: said, stop, memory: () => memoryOf(pid) }
+  return {
+    origin: said,
+    stop,
+    memory: () => memoryOf(pid),
+    cpuSeconds: () => cpuSecondsOf(pid),
+  }
 }

@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import type pg from 'pg'
 import type { Config } from './config.ts'
 import { loops } from './loops/loops.ts'
+import { access } from './plugins/access.ts'
 import { body } from './plugins/body.ts'
 import { callbacks } from './plugins/callbacks.ts'
 import { database } from './plugins/database.ts'
@@ -53,6 +54,7 @@ export async function buildApp(
   await app.register(callbacks, { config })
   await app.register(loops, { config, connection })
   await app.register(readiness, { config })
+  await app.register(access, { config })
   await app.register(openapi)
   await app.register(routes)
   refuseOtherMethods(app, paths)

@@ -119,6 +119,13 @@ export const Config = z
       )
       .optional()
       .describe('What results_url begins with; without it results_url is a path.'),
+    ROLLCALL_HOSTS: list(
+      /\s*,\s*/,
+      name => /^[\w-]+(\.[\w-]+)*\.?$/.test(name),
+      'host names with commas between, without ports',
+    ).describe(
+      'Names that requests may give as their Host, besides addresses, localhost and the name in ROLLCALL_PUBLIC_URL; others are 403. Without it every name is taken, but on a loopback HOST.',
+    ),
     ROLLCALL_WEBHOOK_SECRET: list(
       /\s+/,
       isSecret,

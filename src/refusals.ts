@@ -4,6 +4,10 @@
  */
 export const refusals = {
   invalid_request: [400, 'The request breaks a rule of the schema; see errors.'],
+  forbidden: [
+    403,
+    'A browser sent the request for a page of another site, or under a foreign Host.',
+  ],
   execution_not_found: [404, 'There is no barrier of this execution, or not of this generation.'],
   batch_not_found: [404, 'This batch was never claimed, or its execution does not have it.'],
   callback_not_found: [404, 'The barrier of this execution has no callback.'],

@@ -45,7 +45,7 @@ export class Connection {
         body === ''
           ? ''
           : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`
-      this.#socket.write(`${method} ${path} HTTP/1.1\r\nhost: bench\r\n${content}\r\n${body}`)
+      this.#socket.write(`${method} ${path} HTTP/1.1\r\nhost: localhost\r\n${content}\r\n${body}`)
     })
   }
 

@@ -1,28 +1,28 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Routes } from './execution.ts'
-import { refusedUnheard, refusedWith } from './problem.ts'
+import { refusedUnheard, refusedUnready } from './problem.ts'
 import { repliedWith } from './reply.ts'
 
 /** No probe may be answered from a cache. */
 const headers = { 'Cache-Control': z.literal('no-store') }
+const config = { isProbe: true }
 
-const Ready = z.object({ status: z.literal('ready') })
+const livez = {
+  summary: 'Is the process alive? Never asks the database',
+  operationId: 'isAlive',
+  tags: ['health'],
+  response: {
+    200: repliedWith('It runs.', z.object({ status: z.literal('alive') }), headers),
+    ...refusedUnheard,
+  },
+}
 
 const ready = {
   tags: ['health'],
-  response: { 200: repliedWith('Send requests here.', Ready, headers), ...refusedWith() },
-}
-
-const livez = {
-  schema: {
-    summary: 'Is the process alive? Never asks the database',
-    operationId: 'isAlive',
-    tags: ['health'],
-    response: {
-      200: repliedWith('It runs.', z.object({ status: z.literal('alive') }), headers),
-      ...refusedUnheard,
-    },
+  response: {
+    200: repliedWith('Send requests here.', z.object({ status: z.literal('ready') }), headers),
+    ...refusedUnready,
   },
 }
 
@@ -31,9 +31,9 @@ export const health: Routes = async app => {
   const forPeople = { ...ready, summary: 'Ready to serve? For people', operationId: 'isHealthy' }
 
   app.addHook('onSend', async (_, reply) => void reply.header('cache-control', 'no-store'))
-  app.get('/livez', livez, async () => ({ status: 'alive' }))
-  app.get('/readyz', { schema: readyz }, () => readyOrRefused(app))
-  app.get('/health', { schema: forPeople }, () => readyOrRefused(app))
+  app.get('/livez', { schema: livez, config }, async () => ({ status: 'alive' }))
+  app.get('/readyz', { schema: readyz, config }, () => readyOrRefused(app))
+  app.get('/health', { schema: forPeople, config }, () => readyOrRefused(app))
 }
 
 async function readyOrRefused(app: FastifyInstance): Promise<{ status: 'ready' }> {

@@ -81,8 +81,11 @@ function problemOf(status: number, codes: RefusalCode[]) {
 
 /** The response schemas of a route that can be refused with these codes, and of one that asks the database. */
 export function refusedWith(...codes: RefusalCode[]) {
-  return problemsOf([...unheard, ...codes, ...unserved])
+  return problemsOf([...unheard, 'forbidden', ...codes, ...unserved])
 }
+
+/** The response schemas of a probe that asks the database. */
+export const refusedUnready = problemsOf([...unheard, ...unserved])
 
 /** The response schemas of a route that answers whatever state the service is in. */
 export const refusedUnheard = problemsOf(unheard)

@@ -19,7 +19,7 @@ const anyRoute: RefusalCode[] = [
   'uri_too_long',
   'headers_too_large',
 ]
-const asking: RefusalCode[] = [
+const probing: RefusalCode[] = [
   ...anyRoute,
   'internal_error',
   'database_unavailable',
@@ -27,6 +27,7 @@ const asking: RefusalCode[] = [
   'not_ready',
   'draining',
 ]
+const asking: RefusalCode[] = [...probing, 'forbidden']
 const withBody: RefusalCode[] = [
   ...asking,
   'payload_too_large',
@@ -37,8 +38,8 @@ const withBody: RefusalCode[] = [
 /** Every route, and every code that it can answer. */
 const routes: Record<string, RefusalCode[]> = {
   'get /livez': anyRoute,
-  'get /readyz': asking,
-  'get /health': asking,
+  'get /readyz': probing,
+  'get /health': probing,
   'post /executions/{execution_id}/batches/{batch_index}/claim': [
     ...withBody,
     'execution_not_found',

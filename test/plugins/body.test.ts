@@ -385,8 +385,8 @@ t.test('bodies beyond the room for them wait, and are refused when none comes fr
   const pipelined = connect(port, '127.0.0.1')
   const arrivals = on(small.app.server, 'request')
   pipelined.write(
-    `GET /executions/run/barrier?wait_seconds=50 HTTP/1.1\r\nhost: a\r\n\r\n` +
-      `POST /executions/run/barrier/decrements HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${MiB}\r\n\r\n{`,
+    `GET /executions/run/barrier?wait_seconds=50 HTTP/1.1\r\nhost: localhost\r\n\r\n` +
+      `POST /executions/run/barrier/decrements HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${MiB}\r\n\r\n{`,
   )
   await arrivals.next()
   await arrivals.next()

@@ -4,14 +4,16 @@ import type { Routes } from './execution.ts'
 import { refusedUnheard, refusedUnready } from './problem.ts'
 import { repliedWith } from './reply.ts'
 
-/** No probe may be answered from a cache. */
+/** No probe may be answered from a cache, and none is refused for what a balancer adds to its URL. */
 const headers = { 'Cache-Control': z.literal('no-store') }
+const querystring = z.looseObject({})
 const config = { isProbe: true }
 
 const livez = {
   summary: 'Is the process alive? Never asks the database',
   operationId: 'isAlive',
   tags: ['health'],
+  querystring,
   response: {
     200: repliedWith('It runs.', z.object({ status: z.literal('alive') }), headers),
     ...refusedUnheard,
@@ -20,6 +22,7 @@ const livez = {
 
 const ready = {
   tags: ['health'],
+  querystring,
   response: {
     200: repliedWith('Send requests here.', z.object({ status: z.literal('ready') }), headers),
     ...refusedUnready,

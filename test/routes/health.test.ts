@@ -33,3 +33,24 @@ t.test('a storm of probes costs few queries', async t => {
   t.ok(replies.every(({ status }) => status === 200))
   t.ok(asked <= 3, `${asked} queries`)
 })
+
+t.test('a probe is answered whatever a balancer adds to it', async t => {
+  const s = await service(t)
+  const queries = [
+    '?verbose=1',
+    '?t=1&t=2',
+    '?',
+    '?%ff=%zz',
+    '?cursor=&limit=x',
+    `?${'x'.repeat(5000)}`,
+  ]
+  const headers = { accept: 'text/html', 'content-type': 'text/plain', 'content-length': '0' }
+  for (const url of ['/livez', '/readyz', '/health']) {
+    for (const query of queries) {
+      for (const method of ['GET', 'HEAD']) {
+        const { status } = await s.call(method, url + query, undefined, headers)
+        t.equal(status, 200, `${method} ${url}${query}`)
+      }
+    }
+  }
+})

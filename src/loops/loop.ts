@@ -1,3 +1,5 @@
+import { setTimeout as pause } from 'node:timers/promises'
+
 export interface Rest {
   restMs: number
   signal: AbortSignal
@@ -40,4 +42,9 @@ export class Bell {
     }
     this.#rung = false
   }
+}
+
+/** A pause that nothing but the end of the loop cuts short. */
+export async function breathe(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await pause(milliseconds, undefined, { signal }).catch(() => undefined)
 }

@@ -31,6 +31,7 @@ export class Guard {
   readonly #resolve: Resolve
   /** Whether a name might resolve to an allowed address: of loopback only localhost does. */
   readonly #hasRanges: boolean
+  readonly #onResolved: ((hostname: string, address: string) => void)[] = []
 
   constructor({ allow, loopback, resolve }: Rules) {
     const ranges = allow.filter(isRange)
@@ -86,6 +87,11 @@ export class Guard {
     }
   }
 
+  /** Tells of every name that may be called, and of the first address that it has. */
+  onResolved(listener: (hostname: string, address: string) => void): void {
+    this.#onResolved.push(listener)
+  }
+
   async #vetted(hostname: string, protocol: Protocol): Promise<Addresses> {
     const addresses = await this.#resolve(hostname).catch((cause: unknown) => {
       throw new Unreached('dns', `${hostname} cannot be resolved.`, { cause })
@@ -100,6 +106,7 @@ export class Guard {
       const refusal = this.refusalOfAddress(address, { protocol, hostname })
       if (refusal !== undefined) throw new Unreached('not_allowed', refusal)
     }
+    for (const tell of this.#onResolved) tell(hostname, first.address)
     return [first, ...others]
   }
 }

@@ -25,9 +25,10 @@ const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
     barriers_callbacks_to_pull:
       /\|\| ''.*callback_queue = .*callback_priority = .*callback_due_at <= now/,
   },
-  'loops/delivery/lease.sql': {
-    // Either the step from one host to the next, or what is due of one.
-    barriers_callbacks_to_post: /^(?!.*Index Cond)|callback_host (>|= .*callback_due_at <= now)/,
+  'loops/delivery/look.sql': {
+    // Either the step from one receiver to the next, or what is due of one.
+    barriers_callbacks_by_receiver:
+      /ROW\(callback_host, callback_receiver\(callback\)\) > ROW|callback_host = .*callback_receiver\(callback\) = .*callback_due_at <= now/,
   },
   'loops/reaper/expire.sql': { barriers_to_expire: /expires_at <= now/ },
   'loops/reaper/stuck.sql': {

@@ -1,50 +1,30 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Run } from '../../database/coalesce.ts'
-import { DatabaseRefusal } from '../../database/fault.ts'
-import { nonce } from '../../database/nonce.ts'
-import { execute, statement } from '../../database/statement.ts'
-import { type RawJson, stringify } from '../../json.ts'
+import { statement } from '../../database/statement.ts'
 import type { Attempt, Sender } from '../../webhook/post.ts'
-import { ATTEMPTS } from '../../webhook/schedule.ts'
-import { Bell, loop } from '../loop.ts'
+import { Bell, breathe, loop } from '../loop.ts'
 import { endOf, recordOf } from './end.ts'
+import { LEASE_SECONDS, type Leased, Leases } from './leases.ts'
+import { type Chosen, FRESH_MS, Places } from './places.ts'
 
-const leaseSql = statement('lease.sql', import.meta.url)
 const settleSql = statement('settle.sql', import.meta.url)
 
-/** Attempts that one replica makes at once: to one host, and in all. */
-const HOST_SLOTS = 4
-const SLOTS = 64
-
-/** What one lease builds at most, in bytes of messages; it has to end long before its time-out. */
-const BUILD_BYTES = 8 * 1024 * 1024
-
-const LEASE_SECONDS = 60
 /** An attempt takes 15 s at most; it begins only while its lease has more than that left, with some to spare. */
 const LATEST_START_MS = 40_000
 
-interface Leased {
-  namespace: string
-  execution_id: string
-  generation: number
-  callback_id: string
-  state: 'delivering' | 'dead'
-  token: string
-  attempt: number
-  /** The same, counted from when it was last made due. */
-  nth: number
-  url: string
-  host: string
-  message: RawJson
-}
+/** Looks take at most a fifth of the time, and rest at most this long for it. */
+const SHARE_OF_TIME = 1 / 5
+const LONGEST_BREATH_MS = 250
 
 interface Options {
-  sender: Sender
+  sender: Pick<Sender, 'post' | 'close'>
   /** How long attempts under way may take once the loop is stopped. */
   shutdownSeconds: number
   /** How long a callback that was made due without a hint waits at most, before it is leased. */
   restMs?: number
+  /** In milliseconds, from any moment on, and never back. */
+  clock?: () => number
 }
 
 /**
@@ -57,22 +37,26 @@ export class Delivery {
   readonly #settle: Run<{ outcome: string }>
   readonly #bell = new Bell()
   readonly #stopped = new AbortController()
-  readonly #inFlight = new Set<{ host: string; ended: Promise<void> }>()
+  readonly #leases: Leases
+  readonly #places: Places
+  /** From the lease until the outcome is written down. */
+  readonly #attempts = new Set<Promise<void>>()
   #loop: Promise<void> = Promise.resolve()
-  #failed = false
-  #passedOver = 0
 
   constructor(app: FastifyInstance, options: Options) {
     this.#app = app
     this.#options = options
     this.#settle = app.coalesce(settleSql)
+    this.#leases = new Leases(app)
+    this.#places = new Places(options)
+    app.guard.onResolved((hostname, address) => this.#places.resolved(hostname, address))
     app.closings.onHint(({ posts }) => posts && this.#bell.ring())
   }
 
   start(): void {
     const { signal } = this.#stopped
     const { restMs = 1_000 } = this.#options
-    this.#loop = loop(() => this.leaseOnce(), { restMs, signal, bell: this.#bell })
+    this.#loop = loop(() => this.#step(), { restMs, signal, bell: this.#bell })
   }
 
   /** Leases nothing more, and lets what is on its way arrive. What does not in time is sent again when its lease is over. */
@@ -87,80 +71,51 @@ export class Delivery {
 
   /** Every attempt that was begun is over and written down. */
   async settled(): Promise<void> {
-    await Promise.all([...this.#inFlight].map(({ ended }) => ended))
+    await Promise.all(this.#attempts)
   }
 
   /** Leases what is due and begins to send it; returns how many. */
   async leaseOnce(): Promise<number> {
-    const { database, log, message } = this.#app
-    const free = SLOTS - this.#inFlight.size
-    // After a failure one at a time, and past the one that fails alone: a message that cannot be built keeps nobody waiting.
-    const most = this.#failed ? Math.min(1, free) : free
-    if (most === 0) return 0
     const began = performance.now()
     try {
-      const leased = await execute<Leased>(
-        database,
-        leaseSql,
-        [
-          stringify([
-            {
-              most,
-              passed_over: this.#passedOver,
-              build_bytes: BUILD_BYTES,
-              host_slots: HOST_SLOTS,
-              in_flight: this.#hosts(),
-              lease_seconds: LEASE_SECONDS,
-              attempts: ATTEMPTS,
-              nonce: nonce(),
-              ...message,
-            },
-          ]),
-        ],
-        // A lease that nobody heard of ends by itself.
-        { once: true },
-      )
-      if (leased.length === 0) this.#passedOver = 0
-      this.#failed = this.#passedOver > 0
-      for (const callback of leased) this.#begin(callback, began)
+      const leased = await this.#leases.take(this.#places.choose(await this.#leases.look()))
+      for (const { callback, target } of leased) this.#begin(callback, target, began)
       return leased.length
     } catch (error) {
-      // A database that was away before it was asked is no message's fault.
-      if (
-        this.#failed &&
-        error instanceof DatabaseRefusal &&
-        (error.alone || error.effect === 'unknown')
-      )
-        this.#passedOver += 1
-      this.#failed = true
-      log.warn({ err: error }, 'The callbacks that are due could not be leased.')
+      this.#app.log.warn({ err: error }, 'The callbacks that are due could not be leased.')
       return 0
     }
   }
 
-  #begin(callback: Leased, began: number): void {
+  /** A look, and a breath after it. Nothing to do is when all receivers were looked at, and none only waits for the clock. */
+  async #step(): Promise<number> {
+    const began = performance.now()
+    const leased = await this.leaseOnce()
+    const { signal } = this.#stopped
+    const tookMs = performance.now() - began
+    const breathMs = Math.min(LONGEST_BREATH_MS, tookMs / SHARE_OF_TIME - tookMs)
+    // Each look finds the same room, so that what the last one found does not keep the next one waiting.
+    const isCrowded = this.#leases.hasMore && this.#places.isPaced
+    await breathe(isCrowded ? Math.max(FRESH_MS, breathMs) : breathMs, signal)
+    return leased > 0 || this.#leases.hasMore || this.#places.isPaced ? 1 : 0
+  }
+
+  #begin(callback: Leased, target: Chosen, began: number): void {
     if (callback.state === 'dead') {
       this.#log(callback).warn('A callback is dead: the outcome of its last attempt is unknown.')
       return
     }
-    const attempt = {
-      host: callback.host,
-      ended: this.#deliver(callback, began).finally(() => {
-        this.#inFlight.delete(attempt)
-        this.#bell.ring()
-      }),
-    }
-    this.#inFlight.add(attempt)
+    const ended = this.#deliver(callback, target, began).finally(() => this.#attempts.delete(ended))
+    this.#attempts.add(ended)
   }
 
-  async #deliver(callback: Leased, began: number): Promise<void> {
+  async #deliver(callback: Leased, target: Chosen, began: number): Promise<void> {
     if (performance.now() - began > LATEST_START_MS) {
       this.#log(callback).warn('A callback was leased too long ago to be sent; its lease will end.')
       return
     }
     try {
-      const { callback_id: id, url, message } = callback
-      const attempt = await this.#options.sender.post({ id, url, body: message.text })
+      const attempt = await this.#post(callback, target)
       const { namespace, execution_id, generation, token } = callback
       const end = endOf(attempt, callback.nth)
       const outcome = await this.#writeDown(
@@ -176,6 +131,19 @@ export class Delivery {
     }
   }
 
+  /** The place is free as soon as the receiver is: an outcome that cannot be written down keeps no other callback waiting. */
+  async #post({ callback_id: id, url, message }: Leased, target: Chosen): Promise<Attempt> {
+    const leave = this.#places.take(target, message.text.length)
+    let attempt: Attempt | undefined
+    try {
+      attempt = await this.#options.sender.post({ id, url, body: message.text })
+      return attempt
+    } finally {
+      leave(attempt)
+      this.#bell.ring()
+    }
+  }
+
   /** Again and again while the lease lasts: a message that was taken would be sent once more for a database that was busy. */
   async #writeDown(ended: object, began: number): Promise<string> {
     for (;;) {
@@ -188,12 +156,6 @@ export class Delivery {
         await pause(1_000, undefined, { ref: false })
       }
     }
-  }
-
-  #hosts(): Record<string, number> {
-    const counts = new Map<string, number>()
-    for (const { host } of this.#inFlight) counts.set(host, (counts.get(host) ?? 0) + 1)
-    return Object.fromEntries(counts)
   }
 
   #tell(callback: Leased, { status, error, detail, milliseconds }: Attempt, end: string): void {

@@ -1,104 +1,71 @@
--- The delivery loop: leases callbacks that are due, for as many slots as are free, in all and for each host.
+-- The delivery loop: leases the callbacks that it chose, those that are still due.
 --
 -- A callback is leased by one replica at a time, with a new token. One whose lease has ended was an attempt of unknown outcome;
 -- after the last attempt it is dead. The message is built here, from committed rows, when it is first needed: the
 -- closing is in the snapshot, and so is every batch that it counted.
 --
--- $1  [{ most, passed_over, build_bytes, host_slots, in_flight: { host: count }, lease_seconds, attempts, nonce, inline_bytes,
---        public_url }], one object
---     passed_over: how many candidates from the first on are left alone, because their messages could not be built
+-- $1  [{ chosen: [{ ord, namespace, execution_id, generation, large_left }], build_bytes, large_bytes, lease_seconds,
+--        attempts, nonce, inline_bytes, public_url }], one object
+--     large_left: how many bytes of messages that are longer than large_bytes there is room for
 -- ->  namespace, execution_id, generation, callback_id, state: delivering | dead, token, attempt, nth (since it was
---     made due), url, host, message
+--     made due), url, ord, message
 
-with recursive ask as materialized (
+with ask as materialized (
   select *
   from json_to_recordset($1) as ask (
-    most integer, passed_over integer, build_bytes bigint, host_slots integer, in_flight json, lease_seconds integer,
-    attempts integer, nonce text, inline_bytes bigint, public_url text
+    chosen json, build_bytes bigint, large_bytes bigint, lease_seconds integer, attempts integer, nonce text,
+    inline_bytes bigint, public_url text
   )
   limit 1
 ),
 
--- Every host that has something to be delivered, now or later: one step through the index for each, however much each has.
-host (name) as (
-  (
-    select callback_host
-    from barriers
-    where callback_state in ('due', 'delivering') and callback_host is not null
-    order by callback_host
-    limit 1
+chosen as materialized (
+  select chosen.*
+  from ask
+  cross join lateral json_to_recordset(ask.chosen) as chosen (
+    ord integer, namespace text, execution_id text, generation integer, large_left bigint
   )
-  union all
-  select (
-    select callback_host
-    from barriers
-    where callback_state in ('due', 'delivering') and callback_host is not null and callback_host > host.name
-    order by callback_host
-    limit 1
-  )
-  from host
-  where host.name is not null
-),
-
--- Of each host no more than it has slots. Hosts take turns: first those with the fewest attempts under way, then by age. So
--- hosts that are slow and have much keep nobody else waiting.
-candidate as materialized (
-  select waiting.namespace, waiting.execution_id, waiting.generation
-  from host
-  cross join ask
-  cross join lateral (
-    select coalesce((ask.in_flight ->> host.name)::integer, 0)
-  ) as under_way (count)
-  cross join lateral (
-    select namespace, execution_id, generation, callback_due_at,
-      under_way.count + row_number() over (order by callback_due_at) as turn
-    from (
-      select *
-      from barriers
-      where callback_state in ('due', 'delivering')
-        and callback_host is not null
-        and callback_host = host.name
-        and callback_due_at <= now()
-      order by callback_due_at
-      limit greatest(0, ask.host_slots - under_way.count)
-    ) as due
-  ) as waiting
-  order by waiting.turn, waiting.callback_due_at
-  offset (select passed_over from ask)
-  limit (select most from ask)
+  -- All of them; by its estimate, which is a tenth, the rows are looked up by their key.
+  limit (select json_array_length(chosen) from ask)
 ),
 
 -- Of this generation still: the batches of a newer one are not in the snapshot.
 due as materialized (
-  select barrier.*
-  from (select * from candidate order by namespace, execution_id) as candidate
+  select chosen.ord, chosen.large_left, barrier.*
+  from (select * from chosen order by namespace, execution_id) as chosen
   cross join ask
   cross join lateral (
     select *, callback_message_bytes(barriers, ask.inline_bytes) as bytes
     from barriers
-    where barriers.namespace = candidate.namespace
-      and barriers.execution_id = candidate.execution_id
-      and barriers.generation = candidate.generation
+    where barriers.namespace = chosen.namespace
+      and barriers.execution_id = chosen.execution_id
+      and barriers.generation = chosen.generation
       and barriers.callback_state in ('due', 'delivering')
       and barriers.callback_due_at <= now()
     for no key update skip locked
   ) as barrier
 ),
 
--- As many as one statement should build; the first one always.
+-- As many as one statement should build; the first one always. And large ones while there is room before them.
 verdict as materialized (
   select
     sized.namespace,
     sized.execution_id,
+    sized.ord,
     sized.callback_state = 'delivering' as lease_ended,
     sized.callback_state = 'delivering'
       and sized.callback_attempt - sized.callback_attempts_before >= ask.attempts as given_up
   from (
-    select due.*, sum(due.bytes) over (order by due.callback_due_at, due.execution_id) as bytes_until
+    select
+      due.*,
+      sum(due.bytes) over (order by due.ord) as bytes_until,
+      sum(case when due.bytes > ask.large_bytes then due.bytes else 0 end) over (order by due.ord) as large_until
     from due
+    cross join ask
   ) as sized
   cross join ask
   where sized.bytes_until <= greatest(ask.build_bytes, sized.bytes)
+    and (sized.bytes <= ask.large_bytes or sized.large_until - sized.bytes < sized.large_left)
 ),
 
 leased as (
@@ -118,7 +85,7 @@ leased as (
   from verdict
   cross join ask
   where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
-  returning barriers.*
+  returning barriers.*, verdict.ord
 )
 
 select
@@ -131,6 +98,6 @@ select
   callback_attempt as attempt,
   callback_attempt - callback_attempts_before as nth,
   callback ->> 'url' as url,
-  callback_host as host,
+  ord,
   callback_message as message
 from leased

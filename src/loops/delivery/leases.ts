@@ -1,0 +1,151 @@
+import type { FastifyInstance } from 'fastify'
+import { DatabaseRefusal } from '../../database/fault.ts'
+import { nonce } from '../../database/nonce.ts'
+import { execute, statement } from '../../database/statement.ts'
+import { type RawJson, stringify } from '../../json.ts'
+import { ATTEMPTS } from '../../webhook/schedule.ts'
+import { type Chosen, type Due, LARGE_BYTES } from './places.ts'
+import { SLOW_MS } from './paces.ts'
+
+const lookSql = statement('look.sql', import.meta.url)
+const leaseSql = statement('lease.sql', import.meta.url)
+
+/** What one look reads at most: some 20 ms of Postgres. */
+const MOST_RECEIVERS = 2_000
+const MOST_EACH = 4
+
+/** What one lease builds at most, in bytes of messages; it has to end long before its time-out. */
+const BUILD_BYTES = 8 * 1024 * 1024
+
+export const LEASE_SECONDS = 60
+
+/** How long a callback is left alone that could not be leased, and how many are at once. */
+const ASIDE_MS = 60_000
+const MOST_ASIDE = 1_000
+
+export interface Leased {
+  namespace: string
+  execution_id: string
+  generation: number
+  callback_id: string
+  state: 'delivering' | 'dead'
+  token: string
+  attempt: number
+  /** The same, counted from when it was last made due. */
+  nth: number
+  url: string
+  /** Which of those that were chosen. */
+  ord: number
+  message: RawJson
+}
+
+interface Position {
+  after_host?: string
+  after_receiver?: string
+}
+
+/** What this replica finds due, and leases. */
+export class Leases {
+  readonly #app: FastifyInstance
+  readonly #aside = new Map<string, { key: object; since_ms: number }>()
+  /** Where the last look ended; a look that came to the end of all receivers leaves nothing. */
+  #position: Position = {}
+  /** A lease that got lost with its connection may have been one callback's doing: the next is of half as many. */
+  #most = Number.MAX_SAFE_INTEGER
+
+  constructor(app: FastifyInstance) {
+    this.#app = app
+  }
+
+  /** Whether the next look goes on where the last one ended. */
+  get hasMore(): boolean {
+    return this.#position.after_host !== undefined
+  }
+
+  async look(): Promise<Due[]> {
+    const now = performance.now()
+    for (const [id, { since_ms }] of this.#aside)
+      if (now - since_ms > ASIDE_MS) this.#aside.delete(id)
+    const asked = {
+      ...this.#position,
+      most_receivers: MOST_RECEIVERS,
+      most_each: MOST_EACH,
+      slow_ms: SLOW_MS,
+      set_aside: [...this.#aside.values()].map(({ key }) => key),
+    }
+    this.#position = {}
+    const rows = await execute<Due & Position>(this.#app.database, lookSql, [stringify([asked])])
+    return rows.filter(row => {
+      if (row.after_host === undefined) return true
+      this.#position = { after_host: row.after_host, after_receiver: row.after_receiver ?? '' }
+      return false
+    })
+  }
+
+  /** Those of them that are still due. One that cannot be leased is told of and left alone; the others are leased all the same. */
+  async take(chosen: readonly Chosen[]): Promise<{ callback: Leased; target: Chosen }[]> {
+    const most = chosen.slice(0, this.#most)
+    const leased = await this.#lease(most)
+    this.#most = Math.min(Number.MAX_SAFE_INTEGER, this.#most * 2)
+    return leased
+  }
+
+  async #lease(chosen: readonly Chosen[]): Promise<{ callback: Leased; target: Chosen }[]> {
+    if (chosen.length === 0) return []
+    try {
+      const rows = await execute<Leased>(
+        this.#app.database,
+        leaseSql,
+        [stringify([this.#asked(chosen)])],
+        // A lease that nobody heard of ends by itself.
+        { once: true },
+      )
+      return rows.flatMap(callback => {
+        const target = chosen[callback.ord]
+        return target ? [{ callback, target }] : []
+      })
+    } catch (error) {
+      if (!(error instanceof DatabaseRefusal)) throw error
+      const isLost = error.effect === 'unknown'
+      if (isLost) this.#most = Math.max(1, Math.floor(chosen.length / 2))
+      const [first] = chosen
+      if (first && chosen.length === 1 && (error.alone || isLost)) this.#setAside(first, error)
+      if (isLost || !error.alone) throw error
+      if (chosen.length === 1) return []
+      const half = Math.ceil(chosen.length / 2)
+      return [
+        ...(await this.#lease(chosen.slice(0, half))),
+        ...(await this.#lease(chosen.slice(half))),
+      ]
+    }
+  }
+
+  #asked(chosen: readonly Chosen[]): object {
+    return {
+      chosen: chosen.map(({ namespace, execution_id, generation, large_left }, ord) => ({
+        ord,
+        namespace,
+        execution_id,
+        generation,
+        large_left,
+      })),
+      build_bytes: BUILD_BYTES,
+      large_bytes: LARGE_BYTES,
+      lease_seconds: LEASE_SECONDS,
+      attempts: ATTEMPTS,
+      nonce: nonce(),
+      ...this.#app.message,
+    }
+  }
+
+  #setAside({ namespace, execution_id, generation }: Chosen, error: DatabaseRefusal): void {
+    const key = { namespace, execution_id, generation }
+    this.#app.log.error(
+      { err: error, execution_id, generation },
+      'A callback cannot be leased; it is left alone for a minute.',
+    )
+    this.#aside.set(JSON.stringify(key), { key, since_ms: performance.now() })
+    if (this.#aside.size <= MOST_ASIDE) return
+    for (const oldest of this.#aside.keys()) return void this.#aside.delete(oldest)
+  }
+}

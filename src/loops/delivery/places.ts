@@ -1,0 +1,198 @@
+import { isLate, type Pace, Paces, paceOf, SLOW_MS } from './paces.ts'
+
+/** Attempts under way in one replica: in all, and to one address. */
+const MOST = 1_536
+const MOST_OF_NETWORK = 1_280
+/**
+ * Attempts that began less than FRESH_MS ago. A receiver that answers soon never meets more of them at once; those that do not
+ * answer make room for the next by this clock, so 1,000 silent ones of one host are all begun in some six seconds.
+ */
+export const FRESH_MS = 200
+const FRESH = 128
+const FRESH_OF_NETWORK = 64
+const FRESH_OF_HOST = 40
+/** Attempts to one receiver: while there is much room, and when there is less. */
+const MOST_OF_RECEIVER = 4
+const CROWDED = 256
+
+/** Messages longer than this share LARGE_LIMIT_BYTES, so that those of silent receivers do not fill the memory. */
+export const LARGE_BYTES = 16 * 1024
+const LARGE_LIMIT_BYTES = 32 * 1024 * 1024
+
+/** How much of any room is for a receiver of this pace: the rest is kept free for those that do better. */
+const SHARES: Readonly<Record<Pace, number>> = {
+  quick: 1,
+  unknown: 7 / 8,
+  slow: 3 / 4,
+  hung: 3 / 4,
+}
+
+/** What is due, as look.sql has it. */
+export interface Due {
+  namespace: string
+  execution_id: string
+  generation: number
+  host: string
+  receiver: string
+  due_ms: number
+  pace?: Pace
+}
+
+/** One that may begin now. */
+export interface Chosen extends Due {
+  network: string
+  large_left: number
+}
+
+/** Where an attempt goes: a receiver of a host in a network. */
+interface Target {
+  receiver: string
+  host: string
+  network: string
+}
+
+interface UnderWay {
+  receiver: string
+  host: string
+  begun_ms: number
+  large_bytes: number
+}
+
+/** Gives a place back, with what came of the attempt if that is known. */
+export type Leave = (ended?: { status?: number; milliseconds: number }) => void
+
+interface Options {
+  /** In milliseconds, from any moment on, and never back. */
+  clock?: () => number
+}
+
+/**
+ * Who is called next. Networks take turns, in each its hosts, in each host its receivers: the one with the fewest attempts
+ * under way first, and of equals the one that is longest due. Every room is kept in part for receivers that answer.
+ */
+export class Places {
+  readonly #underWay = new Set<UnderWay>()
+  readonly #paces = new Paces()
+  readonly #clock: () => number
+  /** Whether the last choice left out something that only has to wait for the clock. */
+  isPaced = false
+
+  constructor({ clock = () => performance.now() }: Options = {}) {
+    this.#clock = clock
+  }
+
+  choose(due: readonly Due[]): Chosen[] {
+    const now = this.#clock()
+    const placed = <One extends { host: string }>(one: One) => ({
+      ...one,
+      network: this.#paces.networkOf(one.host),
+    })
+    const underWay = [...this.#underWay].map(placed)
+    const late = underWay.filter(({ begun_ms }) => now - begun_ms >= SLOW_MS)
+    const isLateNow = new Set(late.map(({ receiver }) => receiver))
+    const large = underWay.reduce((sum, { large_bytes }) => sum + large_bytes, 0)
+    const all = new Counts(underWay)
+    const fresh = new Counts(underWay.filter(({ begun_ms }) => now - begun_ms < FRESH_MS))
+
+    this.isPaced = false
+    const chosen: Chosen[] = []
+    for (const candidate of inTurns(due.map(placed), all)) {
+      const { receiver, network } = candidate
+      const known = this.#paces.of(receiver, network, candidate.pace)
+      const pace = isLateNow.has(receiver) && !isLate(known) ? 'slow' : known
+      if (!hasRoom(candidate, pace, all)) continue
+      if (!isSoon(candidate, pace, fresh)) {
+        this.isPaced = true
+        continue
+      }
+      all.add(candidate)
+      fresh.add(candidate)
+      chosen.push({ ...candidate, large_left: LARGE_LIMIT_BYTES * SHARES[pace] - large })
+    }
+    return chosen
+  }
+
+  /** A place for an attempt that begins. */
+  take({ receiver, host }: Chosen, bytes: number): Leave {
+    const large_bytes = bytes > LARGE_BYTES ? bytes : 0
+    const attempt = { receiver, host, begun_ms: this.#clock(), large_bytes }
+    this.#underWay.add(attempt)
+    return ended => {
+      this.#underWay.delete(attempt)
+      if (ended) this.#paces.ended(receiver, this.#paces.networkOf(host), paceOf(ended))
+    }
+  }
+
+  /** Names that resolve to one address are in one network, from then on. */
+  resolved(hostname: string, address: string): void {
+    this.#paces.resolved(hostname, address)
+  }
+}
+
+function hasRoom({ network, receiver }: Target, pace: Pace, all: Counts): boolean {
+  const share = SHARES[pace]
+  const isAlone = pace === 'hung' || all.total >= CROWDED
+  return (
+    all.total < MOST * share &&
+    all.network.of(network) < MOST_OF_NETWORK * share &&
+    all.receiver.of(receiver) < (isAlone ? 1 : MOST_OF_RECEIVER)
+  )
+}
+
+function isSoon({ network, host }: Target, pace: Pace, fresh: Counts): boolean {
+  const share = SHARES[pace]
+  return (
+    fresh.total < FRESH * share &&
+    fresh.network.of(network) < FRESH_OF_NETWORK * share &&
+    fresh.host.of(host) < FRESH_OF_HOST * share
+  )
+}
+
+/** Those of one receiver by age; then the receivers of a host in turns, the hosts of a network, and the networks. */
+function inTurns<One extends Due & Target>(due: readonly One[], underWay: Counts): One[] {
+  let line = due.toSorted((one, other) => one.due_ms - other.due_ms)
+  for (const level of ['receiver', 'host', 'network'] as const) {
+    const before = new Map<string, number>()
+    const turns = new Map<One, number>()
+    for (const one of line) {
+      const key = one[level]
+      const turn = before.get(key) ?? underWay[level].of(key)
+      turns.set(one, turn)
+      before.set(key, turn + 1)
+    }
+    // Stable: equals stay in the order of the level below.
+    line = line.toSorted((one, other) => (turns.get(one) ?? 0) - (turns.get(other) ?? 0))
+  }
+  return line
+}
+
+/** How many go to each receiver, host and network. */
+class Counts {
+  total = 0
+  readonly receiver = new Count()
+  readonly host = new Count()
+  readonly network = new Count()
+
+  constructor(targets: readonly Target[]) {
+    for (const target of targets) this.add(target)
+  }
+
+  add({ receiver, host, network }: Target): void {
+    this.total += 1
+    this.receiver.add(receiver)
+    this.host.add(host)
+    this.network.add(network)
+  }
+}
+
+class Count {
+  readonly #counts = new Map<string, number>()
+
+  of(key: string): number {
+    return this.#counts.get(key) ?? 0
+  }
+
+  add(key: string): void {
+    this.#counts.set(key, this.of(key) + 1)
+  }
+}

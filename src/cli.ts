@@ -20,7 +20,9 @@ program
 program
   .command('migrate')
   .description('bring the schema of DATABASE_URL up to date')
-  .action(async () => (await import('./main.ts')).migrateOnly(readConfig()))
+  .action(async () => {
+    process.exitCode = await (await import('./main.ts')).migrateOnly(readConfig())
+  })
 
 program
   .command('openapi')

@@ -6,6 +6,7 @@ import { buildApp } from './app.ts'
 import { baseUrl } from './base-url.ts'
 import { type Config, shown, unknownVariables } from './config.ts'
 import { migrate, type Migrated } from './database/migrate.ts'
+import { wrongWithStanding } from './database/migrate/standing.ts'
 import { StartFailure } from './start-failure.ts'
 import { keptSecret } from './webhook/secret.ts'
 
@@ -48,12 +49,11 @@ async function withSecret(config: Config, { dataDir }: Postgres): Promise<Config
 
 async function bringUpToDate({ url }: Postgres): Promise<Migrated> {
   try {
-    return await migrate(url)
+    return await migrate(url, { onProgress: sentence => process.stderr.write(`${sentence}\n`) })
   } catch (error) {
+    if (error instanceof StartFailure) throw error
     const why = error instanceof Error ? error.message : String(error)
-    throw new StartFailure(
-      `The schema could not be brought up to date: ${why}. Nothing of it was changed.`,
-    )
+    throw new StartFailure(`The schema could not be brought up to date: ${why}.`)
   }
 }
 
@@ -162,13 +162,19 @@ function announceOn(app: FastifyInstance, { words }: Postgres): void {
   )
 }
 
-/** `rollcall migrate`: the schema alone, and what was done to it. */
-export async function migrateOnly(config: Config): Promise<void> {
+/** `rollcall migrate`: the schema alone, and what was done to it; 1 when this build may not run on it. */
+export async function migrateOnly(config: Config): Promise<number> {
   const postgres = await openPostgres(config)
   try {
-    const { version, applied } = await bringUpToDate(postgres)
+    const { applied, ...standing } = await bringUpToDate(postgres)
     const files = applied.length === 0 ? 'nothing to run' : `ran ${applied.join(', ')}`
-    process.stdout.write(`The schema is at version ${version}: ${files}.\n`)
+    const wrong = wrongWithStanding(standing)
+    const ahead = standing.version > standing.newest
+    const words = ahead ? `, ahead of ${standing.newest}, which may still run on it` : ''
+    process.stdout.write(
+      `${wrong ?? `The schema is at version ${standing.version}${words}: ${files}.`}\n`,
+    )
+    return wrong === undefined ? 0 : 1
   } finally {
     await postgres.stop()
   }

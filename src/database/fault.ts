@@ -61,7 +61,11 @@ const bySqlState: Readonly<Record<string, Fault>> = {
   '26000': lostStatement,
   '42P05': lostStatement,
   '3F000': noSchema,
+  '42501': noSchema,
+  '42804': noSchema,
+  '42809': noSchema,
   '42P01': noSchema,
+  '42P10': noSchema,
   '42703': noSchema,
   '42883': noSchema,
 }

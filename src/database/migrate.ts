@@ -1,56 +1,130 @@
-import { basename } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { setTimeout as pause } from 'node:timers/promises'
 import { Client, type ClientConfig } from 'pg'
-import Postgrator from 'postgrator'
+import { StartFailure } from '../start-failure.ts'
+import { type Migration, readMigrations } from './migrate/files.ts'
+import {
+  createRecord,
+  type Home,
+  homeOf,
+  keep,
+  oldVersionOf,
+  recordedOn,
+} from './migrate/record.ts'
+import { holds, run, transaction } from './migrate/run.ts'
+import { type Standing, standing } from './migrate/standing.ts'
+import { mendable, takenBy, wrongWithHome, wrongWithRecord } from './migrate/wrong.ts'
+import { serverOf, wrongForWrites, wrongWithServer } from './server.ts'
 
-/** The numbered files of `migrations/`, from `src/database` and from `dist/database` alike. */
-const files = fileURLToPath(new URL('../../migrations/*.sql', import.meta.url))
+const ASK_AGAIN_MS = 200
 
-/** Nobody else takes it: "rollcall" in ASCII, cut to 63 bits. */
-const MIGRATION_LOCK = '8245921731710545001'
+export interface MigrateOptions {
+  /** Where the files are, if not those of this build. */
+  folder?: string
+  onProgress?: (sentence: string) => void
+}
 
-export interface Migrated {
-  /** The schema's version afterwards. */
-  version: number
+export interface Migrated extends Standing {
   applied: string[]
 }
 
 /**
- * Brings the schema up to date, in one transaction under one lock, so that any number of replicas may start at once and a
- * killed one leaves nothing half done. The lock is a transaction's, which also holds through a transaction pooler.
+ * Brings the schema up to date. Any number of replicas may start at once: one does the work. A migration is a transaction or
+ * may run again, so the next run finishes what was killed half way.
  */
-export async function migrate(connection: string | ClientConfig): Promise<Migrated> {
-  const client = new Client(
-    typeof connection === 'string' ? { connectionString: connection } : connection,
-  )
-  await client.connect()
+export async function migrate(
+  connection: string | ClientConfig,
+  { folder, onProgress = () => undefined }: MigrateOptions = {},
+): Promise<Migrated> {
+  const migrations = await readMigrations(folder)
+  const worker = await open(connection)
   try {
-    await client.query('begin')
-    await client.query('set local lock_timeout = 0')
-    await client.query(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`)
-    const postgrator = postgratorOn(client)
-    const applied = await postgrator.migrate()
-    await client.query('commit')
-    // A database that is ahead stays as it is: going back is a decision for people.
-    return {
-      version: await postgrator.getDatabaseVersion(),
-      applied: applied.map(({ filename }) => basename(filename)),
+    const applied: string[] = []
+    if ((await survey(worker, migrations)).pending.length > 0) {
+      await onlyOne(connection, worker, onProgress, async () => {
+        const { home, pending } = await begin(worker, migrations)
+        for (const migration of pending) {
+          await mendable(migration, () => run(worker, migration, { home, onProgress }))
+          applied.push(migration.file)
+        }
+      })
     }
+    return { applied, ...standing(await recordedOn(worker), migrations) }
   } finally {
-    await client.end()
+    await worker.end()
   }
 }
 
-/** The version that the files of this build make. */
-export async function newestVersion(): Promise<number> {
-  return postgratorOn().getMaxVersion()
+interface Survey {
+  where: Home
+  pending: Migration[]
 }
 
-function postgratorOn(client?: Client): Postgrator {
-  return new Postgrator({
-    driver: 'pg',
-    migrationPattern: files,
-    schemaTable: 'schemaversion',
-    ...(client ? { execQuery: (query: string) => client.query(query) } : {}),
+/** What is to be done, read without a lock and without a write. */
+async function survey(worker: Client, migrations: Migration[]): Promise<Survey> {
+  const server = await serverOf(worker)
+  refuseIf(wrongWithServer(server))
+  const where = await homeOf(worker)
+  const recorded = where.has_record ? await recordedOn(worker) : []
+  refuseIf(wrongWithRecord(recorded, migrations))
+  const pending = migrations.filter(
+    ({ version }) => !recorded.some(record => record.version === version),
+  )
+  // A replica with nothing to do starts wherever the schema can be read.
+  if (pending.length > 0) refuseIf(wrongForWrites(server) ?? wrongWithHome(where))
+  return { where, pending }
+}
+
+/** What is left to do once nobody else does it, with a record to put it on. */
+async function begin(
+  worker: Client,
+  migrations: Migration[],
+): Promise<{ home: string; pending: Migration[] }> {
+  const { where, pending } = await survey(worker, migrations)
+  const home = where.home ?? ''
+  if (where.has_record) return { home, pending }
+  const version = await oldVersionOf(worker, where)
+  if (version === 0 && where.tables.length > 0) refuseIf(takenBy(where))
+  await transaction(worker, home, async () => {
+    await createRecord(worker)
+    for (const migration of migrations.slice(0, version)) await keep(worker, migration)
   })
+  return { home, pending: pending.slice(version) }
+}
+
+/** Does `work` while nobody else migrates; a lock whose connection is lost ends the work as well. */
+async function onlyOne(
+  connection: string | ClientConfig,
+  worker: Client,
+  onProgress: (sentence: string) => void,
+  work: () => Promise<void>,
+): Promise<void> {
+  const keeper = await open(connection)
+  const stop = () => void worker.end()
+  try {
+    for (let told = false; !(await holds(keeper)); told = true) {
+      if (!told) onProgress('Another process migrates the schema; this one waits for it.')
+      await pause(ASK_AGAIN_MS)
+    }
+    keeper.once('end', stop)
+    await work()
+  } finally {
+    keeper.off('end', stop)
+    await keeper.end()
+  }
+}
+
+async function open(connection: string | ClientConfig): Promise<Client> {
+  const client = new Client({
+    ...(typeof connection === 'string' ? { connectionString: connection } : connection),
+    application_name: 'rollcall migrate',
+    keepAlive: true,
+  })
+  // A lost connection fails the query that is on it; without a listener it would end the process.
+  client.on('error', () => undefined)
+  await client.connect()
+  return client
+}
+
+function refuseIf(reason: string | undefined): void {
+  if (reason !== undefined) throw new StartFailure(reason)
 }

@@ -1,9 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Config } from '../config.ts'
-import { newestVersion } from '../database/migrate.ts'
-import { execute, statement } from '../database/statement.ts'
 import { Refusal } from '../refusals.ts'
+import { wrongWith } from './readiness/judge.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -11,21 +10,10 @@ declare module 'fastify' {
   }
 }
 
-const sql = statement('readiness.sql', import.meta.url)
-
 /** A verdict is this old at most before it is made again, so that a probe storm costs one query a second. */
 const FRESH_MS = 1000
 
 const retryAfter = { headers: { 'retry-after': '1' } }
-
-interface Settings {
-  version?: number
-  fsync: string
-  full_page_writes: string
-  synchronous_commit: string
-  read_only: boolean
-  is_bounded: boolean
-}
 
 /** Whether this replica can serve, and if not, why and what to do, in one sentence. */
 class Readiness {
@@ -90,36 +78,14 @@ class Readiness {
   }
 
   async #judge(): Promise<Refusal | undefined> {
-    let settings: Settings | undefined
     try {
-      ;[settings] = await execute<Settings>(this.#app.database, sql, [])
+      const reason = await wrongWith(this.#app.database, this.#config)
+      this.#unfit =
+        reason === undefined ? undefined : new Refusal('not_ready', { detail: reason }, retryAfter)
+      return this.#unfit
     } catch (error) {
-      const refusal = error as Refusal
-      // Without its table of versions the database was never migrated.
-      if (refusal.code !== 'not_ready') return refusal
+      return error as Refusal
     }
-    const reason = await this.#wrongWith(settings)
-    this.#unfit =
-      reason === undefined ? undefined : new Refusal('not_ready', { detail: reason }, retryAfter)
-    return this.#unfit
-  }
-
-  async #wrongWith(settings: Settings | undefined): Promise<string | undefined> {
-    const wanted = await newestVersion()
-    const version = settings?.version ?? 0
-    if (version < wanted)
-      return `The schema is at version ${version}, behind ${wanted}; run rollcall migrate.`
-    if (version > wanted)
-      return `The schema is at version ${version}, ahead of ${wanted}; deploy the newer service.`
-    if (settings?.read_only)
-      return 'The database takes no writes; point DATABASE_URL at the primary.'
-    if (settings?.is_bounded === false)
-      return 'A pooler between service and Postgres loses the time-outs that a connection sets: give them to the role (README, PgBouncer).'
-    const unsafe = (['fsync', 'full_page_writes', 'synchronous_commit'] as const).filter(
-      name => settings?.[name] === 'off',
-    )
-    if (unsafe.length === 0 || this.#config.ROLLCALL_ALLOW_UNSAFE_DURABILITY) return undefined
-    return `${unsafe.join(' and ')} is off, so acknowledged writes may be lost; turn it on, or set ROLLCALL_ALLOW_UNSAFE_DURABILITY=true.`
   }
 }
 

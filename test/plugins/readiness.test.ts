@@ -1,6 +1,9 @@
 import t, { type Test } from 'tap'
-import { clonedDatabase } from '../fixtures/database.ts'
+import { readMigrations } from '../../src/database/migrate/files.ts'
+import { clonedDatabase, type Database } from '../fixtures/database.ts'
 import { type Reply, service } from '../fixtures/service.ts'
+
+const newest = (await readMigrations()).at(-1)?.version ?? 0
 
 const routes: [method: string, url: string, body?: object][] = [
   ['POST', '/executions/a/batches/0/claim'],
@@ -42,7 +45,7 @@ function mustBeUnready(t: Test, reply: Reply, detail: RegExp): void {
 
 t.test('a database that is behind is not ready, and every route says so', async t => {
   const database = await clonedDatabase(t)
-  await database.query('delete from schemaversion')
+  await database.query('delete from rollcall_migrations')
   const s = await service(t, { database })
   for (const [method, url, body] of [...probes, ...routes] as typeof routes) {
     mustBeUnready(t, await s.call(method, url, body), /behind.*rollcall migrate/)
@@ -62,12 +65,27 @@ t.test('a database without a schema is behind as well', async t => {
   mustBeUnready(t, await s.claim('a', 0), /behind.*rollcall migrate/)
 })
 
-t.test('a database that is ahead is not ready, and every route says so', async t => {
+/** As a newer service leaves it, whose newest migration says which services may still run. */
+const goAhead = (database: Database, oldestService: number) =>
+  database.query(
+    `insert into rollcall_migrations (version, name, checksum, oldest_service) values (9999, 'new', 'x', $1)`,
+    [oldestService],
+  )
+
+t.test('a schema that is ahead is ready for a service that knows enough of it', async t => {
   const database = await clonedDatabase(t)
-  await database.query('insert into schemaversion (version) values (9999)')
+  await goAhead(database, newest)
+  const s = await service(t, { database })
+  for (const probe of probes) t.equal((await s.call(...probe)).status, 200)
+  t.equal((await s.claim('a', 0)).status, 200)
+})
+
+t.test('one that is further ahead is not ready, and every route says so', async t => {
+  const database = await clonedDatabase(t)
+  await goAhead(database, newest + 1)
   const s = await service(t, { database })
   for (const [method, url, body] of [...probes, ...routes] as typeof routes) {
-    mustBeUnready(t, await s.call(method, url, body), /9999, ahead/)
+    mustBeUnready(t, await s.call(method, url, body), /9999, ahead .*deploy the newer service/)
   }
 })
 

@@ -1,3 +1,5 @@
+-- oldest service: 2
+
 -- How a callback reaches its receiver, and how what nobody needs any more is found: the columns, and one partial index for
 -- each question that a loop asks. None of them holds what a decrement changes, so counting stays heap-only.
 

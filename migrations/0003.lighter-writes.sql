@@ -1,3 +1,5 @@
+-- oldest service: 2
+
 -- The same rules and the same questions, for less at each write.
 
 -- `integer || text` is a function in SQL, which Postgres parses anew for each statement that writes to the table: 6 % of a claim

@@ -1,3 +1,5 @@
+-- oldest service: 1
+
 -- Claims and barriers: one row per barrier, one row per batch that somebody asked for.
 --
 -- The rules that a row can hold by itself are CHECKs; those about what a row may become are triggers whose
@@ -83,7 +85,7 @@ create table barriers (
 with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
 comment on table barriers is 'The counter over the batches of one execution; its newest generation only.';
-comment on column barriers.generation is 'Which run of this execution id: 1, 2, …; replace adds one.';
+comment on column barriers.generation is 'Which run of this execution id: 1, 2, 3; replace adds one.';
 comment on column barriers.result_bytes is 'Running sum of result and error text, which decides whether a callback carries them.';
 comment on column barriers.fingerprint is 'SHA-256 of the content of enqueue; equal content is the same barrier.';
 comment on column barriers.past_keys is 'Idempotency-Keys of replaced generations, newest first.';

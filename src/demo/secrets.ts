@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { readOwn } from '../own-file.ts'
 
 /** What the receiver of callbacks verifies with, and where it is from, for when it does not fit. */
 export interface Secrets {
@@ -17,7 +17,7 @@ export function freshSecrets(): Secrets {
 /** What a service without DATABASE_URL made for itself. A file that may not be read is as good as none. */
 export async function keptSecrets(dataDir: string): Promise<Secrets | undefined> {
   const file = join(dataDir, 'webhook-secret')
-  const text = await readFile(file, 'utf8').catch(() => '')
+  const text = await readOwn(file).catch(() => '')
   const secrets = text.split(/\s+/).filter(Boolean)
   return secrets.length === 0 ? undefined : { secrets, origin: `that of ${file}` }
 }

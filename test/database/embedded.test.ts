@@ -15,7 +15,9 @@ import { promisify } from 'node:util'
 import { Client } from 'pg'
 import t, { type Test } from 'tap'
 import { startEmbedded } from '../../src/database/embedded.ts'
-import { exists } from '../../src/database/embedded/folder.ts'
+import { run } from '../../src/database/embedded/account.ts'
+import { findBinaries } from '../../src/database/embedded/binaries.ts'
+import { exists, openDataFolder } from '../../src/database/embedded/folder.ts'
 import { poll } from '../../src/database/embedded/poll.ts'
 import { StartFailure } from '../../src/start-failure.ts'
 import { removeServer, stopServer } from '../fixtures/server.ts'
@@ -23,6 +25,7 @@ import { makeStage, temporaryFolder } from '../fixtures/services.ts'
 
 const NOBODY = 65_534
 const asRoot = process.getuid?.() === 0
+const NOT_ROOT = 'only root changes accounts'
 
 const stage = await makeStage(t)
 const seed = await makeSeed()
@@ -158,6 +161,67 @@ t.test('a service that stops leaves a server that another one uses', async t => 
   t.notOk(await isRunning(dataDir))
 })
 
+t.test('nobody but the user of the service is let in', async t => {
+  const dataDir = seededFolder(t)
+  const server = await startEmbedded({ dataDir })
+  t.strictSame(await query(server.url, 'select count(*)::int from pg_hba_file_rules'), [
+    { count: 1 },
+  ])
+  t.match(await visit(server.url.replace('postgres@', 'rollcall@')), /no pg_hba.conf entry/)
+
+  t.test('not even the account of the server', { skip: !asRoot && NOT_ROOT }, async t => {
+    t.match(await visit(server.url, NOBODY), /Peer authentication failed for user "postgres"/)
+  })
+  t.test('another user does not reach it', { skip: !asRoot && NOT_ROOT }, async t => {
+    t.match(await visit(server.url, 1000), /EACCES/)
+  })
+  t.teardown(() => server.stop())
+})
+
+t.test('a server gets nothing of our environment but what it needs', async t => {
+  const dataDir = seededFolder(t)
+  const service = stage.start(t, dataDir, {
+    environment: {
+      ROLLCALL_WEBHOOK_SECRET: 'whsec_canary',
+      PGDATA: '/elsewhere',
+      PATH: '/usr/bin:/bin',
+      TZ: 'Asia/Tokyo',
+    },
+  })
+  await service.report
+  const environment = await readFile(`/proc/${await serverPid(dataDir)}/environ`, 'utf8')
+  t.strictSame(environment.split('\0').filter(Boolean).toSorted(), [
+    'LC_ALL=C',
+    'PATH=/usr/bin:/bin',
+    'TZ=Asia/Tokyo',
+  ])
+  await service.stop()
+})
+
+t.test('a server that an older Rollcall left open to others is started anew', async t => {
+  const dataDir = seededFolder(t)
+  const folder = await openDataFolder(dataDir)
+  const rules = join(folder.cluster, 'pg_hba.conf')
+  await writeFile(rules, 'local all all trust\n')
+  t.teardown(() => writeFile(rules, 'local all all reject\n'))
+  const pgCtl = join(await findBinaries(folder, stage.packaged, () => undefined), 'pg_ctl')
+  const settings = `-k ${folder.socket} -c listen_addresses=`
+  const log = join(folder.cluster, 'old.log')
+  await run(folder.account, pgCtl, ['start', '-D', folder.cluster, '-o', settings, '-l', log])
+  const older = await serverPid(dataDir)
+
+  const sentences: string[] = []
+  const server = await startEmbedded({ dataDir, onProgress: text => sentences.push(text) })
+  t.not(await serverPid(dataDir), older)
+  t.strictSame(sentences, [
+    'Postgres is started anew, because an older Rollcall left it open to others.',
+  ])
+  t.strictSame(await query(server.url, 'select auth_method from pg_hba_file_rules'), [
+    { auth_method: 'peer' },
+  ])
+  await server.stop()
+})
+
 t.test('a path too long for a socket is served', async t => {
   const dataDir = join(await ownFolder(t), 'long'.repeat(30))
   await mkdir(dataDir)
@@ -192,17 +256,18 @@ t.test('blocked install scripts do not matter', async t => {
 })
 
 t.test('an ordinary user needs nothing but a folder', async t => {
-  const dataDir = await ownFolder(t)
-  await chmod(dataDir, 0o777)
-  const service = stage.start(t, join(dataDir, 'data'), { uid: asRoot ? NOBODY : undefined })
+  const parent = await temporaryFolder(t)
+  await chmod(parent, 0o777)
+  const dataDir = join(parent, 'data')
+  const service = stage.start(t, dataDir, { uid: asRoot ? NOBODY : undefined })
   t.match(await service.report, { origin: 'created' })
   await service.stop()
-  t.notOk(await isRunning(join(dataDir, 'data')))
+  t.notOk(await isRunning(dataDir))
 })
 
 t.test(
   'a folder that the account of the server cannot enter is replaced',
-  { skip: !asRoot && 'only root changes accounts' },
+  { skip: !asRoot && NOT_ROOT },
   async t => {
     const closed = await temporaryFolder(t)
     await chmod(closed, 0o700)
@@ -306,6 +371,26 @@ async function query(url: string, sql: string) {
   await client.connect()
   const { rows } = await client.query<Record<string, unknown>>(sql).finally(() => client.end())
   return rows
+}
+
+/** What a process of another user, who can read the stage, gets from the server. */
+async function visit(url: string, uid?: number): Promise<string> {
+  const script = `
+    import pg from 'pg'
+    const client = new pg.Client({ connectionString: process.argv[1] })
+    try {
+      await client.connect()
+      await client.end()
+      console.log('let in')
+    } catch (error) {
+      console.log(error.message)
+    }`
+  const { stdout } = await promisify(execFile)(
+    'env',
+    ['-i', process.execPath, '--input-type=module', '--eval', script, url],
+    { cwd: stage.root, ...(uid !== undefined && { uid, gid: uid }) },
+  )
+  return stdout
 }
 
 async function refusal(options: Parameters<typeof startEmbedded>[0]): Promise<string> {

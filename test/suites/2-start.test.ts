@@ -2,3 +2,4 @@
 import '../cli.test.ts'
 import '../config.test.ts'
 import '../database/embedded.test.ts'
+import '../database/ownership.test.ts'

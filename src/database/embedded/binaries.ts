@@ -1,19 +1,11 @@
-import { execFile } from 'node:child_process'
 import * as fs from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { StartFailure } from '../../start-failure.ts'
-import { type Account, type DataFolder, exists, makeWhole } from './folder.ts'
-
-/** What a child is started with: a folder its account can be in, and messages in English. */
-export function asAccount(account: Account) {
-  return { ...account, cwd: '/', env: { ...process.env, LC_ALL: 'C' }, windowsHide: true }
-}
-
-export async function run(account: Account, file: string, args: string[]): Promise<void> {
-  await promisify(execFile)(file, args, asAccount(account))
-}
+import { type Account, run } from './account.ts'
+import { makeWhole } from './draft.ts'
+import { type DataFolder, exists } from './folder.ts'
+import { removeFolder } from './ownership.ts'
 
 /**
  * The folder of initdb, pg_ctl and postgres that the folder's account can run. They serve where npm
@@ -33,10 +25,11 @@ export async function findBinaries(
   const copied = await exists(copy)
   const broken = await whyNotRunning(copy, account)
   // Only what was there before it was tried: another service may have made a good one since.
-  if (copied && broken !== undefined) await fs.rm(copy, { recursive: true, force: true })
+  if (copied && broken !== undefined) await removeFolder(copy)
   if (broken !== undefined) {
     onProgress(`Copying the Postgres binaries to ${copy}.`)
-    await makeWhole(copy, account, draft => copyBinaries(native, draft))
+    // Ours, so that no process of the account puts links where they are copied to.
+    await makeWhole(copy, {}, draft => copyBinaries(native, draft))
   }
 
   const reason = await whyNotRunning(copy, account)
@@ -90,6 +83,7 @@ async function copyBinaries(native: string, draft: string): Promise<void> {
       await fs.symlink(relative(dirname(target), source), link)
     }),
   )
+  await fs.chmod(draft, 0o755)
 }
 
 async function versionOf(packaged: string): Promise<string> {

@@ -1,17 +1,20 @@
 import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { openOwn, readOwn } from '../../own-file.ts'
 import { StartFailure } from '../../start-failure.ts'
-
-/** Whom the server runs as: Postgres refuses root. Empty means as ourselves. */
-export type Account = { uid: number; gid: number } | Record<string, never>
+import { type Account, ownersOf, serverAccount } from './account.ts'
+import { sweepDrafts } from './draft.ts'
+import { closeFolder, makePrivate, whySwappable } from './ownership.ts'
+import { absent, isSystemError } from './system-error.ts'
 
 /** Where everything of one embedded server lives, checked and ready for its account. */
 export interface DataFolder {
   root: string
   /** What Postgres calls its data directory. It is moved here when it is whole, never before. */
   cluster: string
-  /** The folder of the unix socket, open to the account alone: who can connect is a superuser. */
+  /** The folder of the unix socket, open to the account alone. */
   socket: string
   log: string
   account: Account
@@ -19,32 +22,25 @@ export interface DataFolder {
 
 const MAJOR = '18'
 
-const NOBODY = { uid: 65_534, gid: 65_534 }
-
 /** `sun_path` holds 108 bytes on Linux and 104 on macOS, the closing zero included. */
 const LONGEST_SOCKET_PATH_BYTES = 103
 
-/** Far longer than initdb or a copy takes, so that what another service is still making stays. */
-const DRAFT_IS_STALE_AFTER_MS = 600_000
-
 /**
  * Checks and prepares the folder that was asked for. Root cannot run Postgres, so for root the
- * server runs as the folder's owner or, if that is root too, as nobody. Where that account cannot
- * enter (below /root, say), the folder is /var/lib/rollcall/<hash of the path asked for> instead.
+ * server runs as nobody, in a folder that belongs to root: what another user could change, root
+ * neither follows nor writes.
  */
 export async function openDataFolder(wanted: string): Promise<DataFolder> {
   const path = resolve(wanted)
   try {
-    const asRoot = process.getuid?.() === 0
-    const account = asRoot ? await ownerOrNobody(path) : {}
-    const enterable = account.uid === undefined || (await canEnter(account.uid, path))
-    const root = await makeFolder(enterable ? path : join('/var/lib/rollcall', hash(path)))
+    const account = serverAccount()
+    const root = await makeFolder(await placeOf(path, account), account)
 
     const cluster = join(root, 'postgres')
-    await checkCluster(cluster)
+    await checkCluster(cluster, account)
     await sweepDrafts(root)
     const log = join(root, 'postgres.log')
-    await (await fs.open(log, 'a', 0o600)).close()
+    await (await openLog(log)).close()
     const socket = await makePrivate(socketFolder(root), account)
     return { root, cluster, socket, log, account }
   } catch (error) {
@@ -55,67 +51,61 @@ export async function openDataFolder(wanted: string): Promise<DataFolder> {
   }
 }
 
+/** Opened by us and not by the account: the server gets the open file, and cannot put another one in its place. */
+export function openLog(path: string): Promise<fs.FileHandle> {
+  return openOwn(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT)
+}
+
 export async function exists(path: string): Promise<boolean> {
   return (await fs.stat(path).catch(absent)) !== undefined
 }
 
 /**
- * Fills a folder beside `target` and moves it there whole, so that a kill at any moment leaves
- * either nothing or all of it. Of two services doing this at once the first wins, and both go on.
+ * For root a folder that the account cannot enter (below /root, say), or that would be made where
+ * others could put another one in its place, is /var/lib/rollcall/<hash of the path asked for>.
  */
-export async function makeWhole(
-  target: string,
-  account: Account,
-  fill: (draft: string) => Promise<void>,
-): Promise<void> {
-  const draft = await fs.mkdtemp(`${target}.draft-`)
-  try {
-    await makePrivate(draft, account)
-    await fill(draft)
-    await fs.rename(draft, target).catch((error: unknown) => {
-      if (!isSystemError(error, 'ENOTEMPTY', 'EEXIST')) throw error
-    })
-  } finally {
-    await fs.rm(draft, { recursive: true, force: true })
-  }
-  // A write is only as durable as the names on the way to it.
-  await syncFolder(dirname(target))
-  await syncFolder(dirname(dirname(target)))
+async function placeOf(path: string, account: Account): Promise<string> {
+  if (account.uid === undefined) return path
+  const reason = await whySwappable(path)
+  if (reason !== undefined && (await exists(path))) throw unsafe(path, reason)
+  const isUsable = reason === undefined && (await canEnter(account, path))
+  return isUsable ? path : join('/var/lib/rollcall', hash(path))
 }
 
-export function isSystemError(error: unknown, ...codes: string[]): error is NodeJS.ErrnoException {
-  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return false
-  return codes.length === 0 || codes.includes(String(error.code))
-}
-
-async function ownerOrNobody(path: string): Promise<Account> {
-  const owner = await fs.stat(path).catch(absent)
-  return owner === undefined || owner.uid === 0 ? NOBODY : { uid: owner.uid, gid: owner.gid }
+function unsafe(path: string, reason: string): StartFailure {
+  return new StartFailure(
+    `Root does not use the data folder ${path}, because ${reason}: run Rollcall as the owner of the folder, or set ROLLCALL_DATA_DIR to one that only root can change.`,
+  )
 }
 
 /** Reads the mode bits, because root itself may enter everything. */
-async function canEnter(uid: number, path: string): Promise<boolean> {
+async function canEnter(account: Account, path: string): Promise<boolean> {
   const real = await fs.realpath(path).catch(absent)
-  if (real === undefined) return canEnter(uid, dirname(path))
-  const folder = await fs.stat(real)
-  const bit = folder.uid === uid ? 0o100 : 0o001
-  if ((folder.mode & bit) === 0) return false
-  return real === dirname(real) || canEnter(uid, dirname(real))
+  if (real === undefined) return canEnter(account, dirname(path))
+  const { uid, gid, mode } = await fs.stat(real)
+  const bit = uid === account.uid ? 0o100 : gid === account.gid ? 0o010 : 0o001
+  if ((mode & bit) === 0) return false
+  return real === dirname(real) || canEnter(account, dirname(real))
 }
 
 /** Folders made on the way stay open to the account that runs the server, whatever the umask. */
-async function makeFolder(path: string): Promise<string> {
-  const first = await fs.mkdir(path, { recursive: true })
-  if (first !== undefined && process.getuid?.() === 0) {
+async function makeFolder(path: string, account: Account): Promise<string> {
+  const first = await fs.mkdir(path, { recursive: true, mode: 0o700 })
+  if (first !== undefined && account.uid !== undefined) {
     for (let made = path; made.length >= first.length; made = dirname(made)) {
       await fs.chmod(made, 0o755)
     }
   }
-  return fs.realpath(path)
+  const root = await fs.realpath(path)
+  const reason = account.uid === undefined ? undefined : await whySwappable(root)
+  if (reason !== undefined) throw unsafe(root, reason)
+  await closeFolder(root, account)
+  return root
 }
 
-async function checkCluster(cluster: string): Promise<void> {
-  const version = (await fs.readFile(join(cluster, 'PG_VERSION'), 'utf8').catch(absent))?.trim()
+async function checkCluster(cluster: string, account: Account): Promise<void> {
+  const written = await readOwn(join(cluster, 'PG_VERSION'), ownersOf(account)).catch(absent)
+  const version = written?.trim()
   const entries = version === undefined ? await fs.readdir(cluster).catch(absent) : undefined
   if (entries !== undefined && entries.length > 0) {
     throw new StartFailure(
@@ -129,18 +119,6 @@ async function checkCluster(cluster: string): Promise<void> {
   }
 }
 
-/** Removes what a killed start left half made. */
-async function sweepDrafts(root: string): Promise<void> {
-  const names = (await fs.readdir(root)).filter(name => name.includes('.draft-'))
-  await Promise.all(
-    names.map(async name => {
-      const draft = await fs.stat(join(root, name))
-      if (Date.now() - draft.mtimeMs < DRAFT_IS_STALE_AFTER_MS) return
-      await fs.rm(join(root, name), { recursive: true, force: true })
-    }),
-  )
-}
-
 /** Not os.tmpdir(): TMPDIR may differ at the next start, which must find this server again. */
 function socketFolder(root: string): string {
   const inside = join(root, 'socket')
@@ -148,29 +126,6 @@ function socketFolder(root: string): string {
   return fits || process.platform === 'win32' ? inside : join('/tmp', `rollcall-${hash(root)}`)
 }
 
-async function makePrivate(path: string, { uid, gid }: Account): Promise<string> {
-  await fs.mkdir(path, { recursive: true })
-  const folder = await fs.lstat(path)
-  const ours =
-    folder.uid === process.getuid?.() || folder.uid === uid || process.platform === 'win32'
-  if (!folder.isDirectory() || !ours) {
-    throw new StartFailure(`The folder ${path} belongs to somebody else: remove it.`)
-  }
-  await fs.chmod(path, 0o700)
-  if (uid !== undefined) await fs.chown(path, uid, gid)
-  return path
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const folder = await fs.open(path)
-  await folder.sync().finally(() => folder.close())
-}
-
 function hash(path: string): string {
   return createHash('sha256').update(path).digest('hex').slice(0, 12)
-}
-
-function absent(error: unknown): undefined {
-  if (!isSystemError(error, 'ENOENT')) throw error
 }

@@ -1,12 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { open, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Client } from 'pg'
+import { Client, DatabaseError } from 'pg'
+import { readOwn } from '../../own-file.ts'
 import { StartFailure } from '../../start-failure.ts'
-import { initdbArguments, pidFile, serverArguments, urlOf } from './address.ts'
-import { asAccount, findBinaries, lastLine, packagedBinaries, run } from './binaries.ts'
-import { type DataFolder, exists, isSystemError, makeWhole } from './folder.ts'
+import { asAccount, ownersOf, run } from './account.ts'
+import { hasOurRules, initdbArguments, pidFile, serverArguments, urlOf } from './address.ts'
+import { findBinaries, lastLine, packagedBinaries } from './binaries.ts'
+import { makeWhole } from './draft.ts'
+import { type DataFolder, exists, openLog } from './folder.ts'
 import { poll } from './poll.ts'
+import { isSystemError } from './system-error.ts'
 
 export type Origin = 'started' | 'recovered' | 'adopted'
 
@@ -30,6 +33,9 @@ const ABSENT_FOR_MS = 15_000
 
 /** A server that was killed while it was busy replays its log before it lets anybody in. */
 const RECOVERING_FOR_MS = 300_000
+
+/** The class of errors that no waiting ends: another user's service started this server. */
+const WHO_MAY_CONNECT = /^28/
 
 /** What Postgres logs when it finds the folder in the hands of another server, dead or alive. */
 const HELD = /lock file .* (?:already exists|is empty)|is still in use|already in use/
@@ -62,7 +68,12 @@ export async function bringUp(
 ): Promise<{ client: Client; origin: Origin }> {
   const { settings = {}, packaged = packagedBinaries(), onProgress = () => undefined } = options
   const running = await connect(folder)
-  if (running instanceof Client) return { client: running, origin: 'adopted' }
+  if (running instanceof Client) {
+    if (await hasOurRules(running, folder)) return { client: running, origin: 'adopted' }
+    onProgress('Postgres is started anew, because an older Rollcall left it open to others.')
+    await running.end()
+    await shutDown(folder, options)
+  }
 
   const binaries = await findBinaries(folder, packaged, onProgress)
 
@@ -104,6 +115,9 @@ export async function connect(
     await client.connect()
     return client
   } catch (error) {
+    if (error instanceof DatabaseError && WHO_MAY_CONNECT.test(error.code ?? '')) {
+      throw notUp(folder, error.message)
+    }
     return { isAbsent: isSystemError(error, 'ENOENT', 'ECONNREFUSED'), reason: lastLine(error) }
   }
 }
@@ -128,7 +142,7 @@ async function launch(
   settings: Record<string, string>,
 ): Promise<Launched> {
   const wasKilled = await exists(pidFile(folder))
-  const log = await open(folder.log, 'a')
+  const log = await openLog(folder.log)
   try {
     const { size: logStart } = await log.stat()
     const child = spawn(
@@ -155,11 +169,18 @@ function isRunning(launched: Launched | undefined): boolean {
 }
 
 async function serverPid(folder: DataFolder): Promise<number> {
-  return Number.parseInt(await readFile(pidFile(folder), 'utf8').catch(() => ''), 10)
+  return Number.parseInt(
+    await readOwn(pidFile(folder), ownersOf(folder.account)).catch(() => ''),
+    10,
+  )
 }
 
 async function failUnlessHeld(folder: DataFolder, { logStart }: Launched): Promise<void> {
-  const said = (await readFile(folder.log)).subarray(logStart).toString().trim().split('\n')
+  const said = Buffer.from(await readOwn(folder.log))
+    .subarray(logStart)
+    .toString()
+    .trim()
+    .split('\n')
   if (said.some(line => HELD.test(line))) return
   const fatal = said.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(?=FATAL|PANIC)/, '')
   throw notUp(folder, fatal ?? said.at(-1) ?? '')

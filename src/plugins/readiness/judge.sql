@@ -48,7 +48,8 @@ deleted_batches as (delete from batches where false),
 called as (
   select
     rfc3339(closed_at), percent_encoded(execution_id), callback_message(barriers, 0, ''), callback_message_bytes(barriers, 0),
-    callback_attempts_with(barriers, '{}'), callback_attempts_with_lost(barriers), callback_reply(barriers)
+    callback_attempts_with(barriers, '{}'), callback_attempts_with_lost(barriers), callback_reply(barriers),
+    callback_receiver(callback)
   from barriers
   where false
 )

@@ -1,3 +1,5 @@
+-- oldest service: 3
+
 -- Callbacks that are posted take turns by receiver, and not by host alone.
 
 -- A receiver is a host and a path: one gateway has many. The query is left out, because it often differs from run to run. A
@@ -13,7 +15,3 @@ as $$
     for 16
   )
 $$;
-
--- What waits, receiver by receiver. barriers_callbacks_to_post stays for a service of an earlier version.
-create index barriers_callbacks_by_receiver on barriers (callback_host, callback_receiver(callback), callback_due_at)
-where callback_state in ('due', 'delivering') and callback_host is not null;

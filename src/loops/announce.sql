@@ -11,14 +11,15 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, ord)
 ),
 
+-- Once for an execution and not for each ask, as in claim.sql.
 hint as materialized (
-  select ask.ord, ask.namespace, ask.execution_id, due.queue, due.posts
-  from ask
+  select execution.namespace, execution.execution_id, due.queue, due.posts
+  from (select distinct namespace, execution_id from ask) as execution
   left join lateral (
     select barriers.callback_queue as queue, case when barriers.callback_host is not null then true end as posts
     from barriers
-    where barriers.namespace = ask.namespace
-      and barriers.execution_id = ask.execution_id
+    where barriers.namespace = execution.namespace
+      and barriers.execution_id = execution.execution_id
       and barriers.callback_state = 'due'
       and barriers.callback_due_at <= clock_timestamp()
     limit 1
@@ -33,5 +34,6 @@ select
     'rollcall_closings',
     json_strip_nulls((select to_json(told) from (select namespace, execution_id, queue, posts) as told))::text
   ) is null as sent
-from hint
+from ask
+left join hint using (namespace, execution_id)
 order by ord

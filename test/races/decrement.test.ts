@@ -69,8 +69,8 @@ t.test('a decrement that answers from its snapshot is caught', async t => {
   const database = await freshDatabase(t)
   const caller = await callers(database, 4)
   const hasty = mutant(statements.decrement, [
-    `when seen.generation_before is distinct from seen.generation
-        or (seen.state_before = 'open' and seen.barrier_state <> 'open') then 'again'`,
+    `when seen_ask.generation_before is distinct from seen_ask.generation
+        or (seen_ask.state_before = 'open' and seen_ask.barrier_state <> 'open') then 'again'`,
     `when false then 'again'`,
   ])
   await caller(0).ask(statements.enqueue, barrierOf('run', 1))
@@ -84,7 +84,7 @@ t.test('a decrement that counts rows instead of its own nonces is caught', async
   const database = await freshDatabase(t)
   const caller = await callers(database, 4)
   const forgetful = mutant(statements.decrement, [
-    'where written.recorded_nonce = seen.nonce and written.recorded_at = seen.moment',
+    'where written_batch.recorded_nonce = seen_ask.nonce and written_batch.recorded_at = seen_ask.moment',
     'where true',
   ])
   await caller(0).ask(statements.enqueue, barrierOf('run', 8))
@@ -171,7 +171,10 @@ t.test('invariant 2: copies of one run that all waited for the barrier count onc
   for (const told of await rounds(times(40), round => race(`run-${round}`, statements.decrement)))
     t.strictSame(told, { outcomes: { recorded: 3 }, succeeded: 1 })
 
-  const counting = mutant(statements.decrement, [' and written.recorded_at = seen.moment', ''])
+  const counting = mutant(statements.decrement, [
+    ' and written_batch.recorded_at = seen_ask.moment',
+    '',
+  ])
   t.equal((await race('mutant', counting)).succeeded, 3, 'by the nonce alone each would count')
 })
 

@@ -103,9 +103,9 @@ t.test('a run that takes its rows in another order is caught', async t => {
   const database = await freshDatabase(t)
   const caller = await callers(database, 2)
   const backwards = mutant(statements.claim, [
-    `from candidate
+    `from free_batch
   order by namespace, execution_id, generation, batch_index`,
-    `from candidate
+    `from free_batch
   order by namespace, execution_id, generation, batch_index desc`,
   ])
   let caught = 0

@@ -10,6 +10,18 @@
 -- $2  whether to wait for a locked barrier; if not, its asks answer `again`
 -- ->  outcome: recorded | duplicate | stale_token | stale_generation | barrier_closed | batch_out_of_range
 --       | execution_not_found | again, and the columns of the last select
+--
+-- The stages:
+--   ask, execution   the asks, and the executions that they name, each with its barrier as the snapshot has it
+--   barrier          and as the lock returns it, without columns of it where it is passed over or not there
+--   seen_ask         each ask with its barrier and, as the snapshot has it, its batch
+--   open_batch       the batches that can be recorded, with the first ask for each
+--   written_batch    the upsert of these, judged on the newest version of each row
+--   counted_batch    those of them that this run recorded
+--   tally, judged_barrier, counted_barrier
+--                    their count, what it makes of each barrier, and that written
+--   barrier_after    each barrier as it is now
+--   answer           what all that means for each ask
 
 with ask as materialized (
   select *
@@ -23,42 +35,48 @@ with ask as materialized (
   )
 ),
 
+-- Once for an execution and not for each ask, as in claim.sql. The snapshot shows the barrier as it was before any wait.
 execution as materialized (
-  select distinct namespace, execution_id
-  from ask
-  order by namespace, execution_id
+  select asked.namespace, asked.execution_id, before.generation as generation_before, before.state as state_before
+  from (select distinct namespace, execution_id from ask) as asked
+  left join lateral (
+    select barriers.generation, barriers.state
+    from barriers
+    where barriers.namespace = asked.namespace and barriers.execution_id = asked.execution_id
+    limit 1
+  ) as before on true
+  order by asked.namespace, asked.execution_id
 ),
 
 -- Locked before any batch, in key order and in every state; a lock returns the newest version of its row, and everything
 -- after branches on that.
 barrier as materialized (
-  select waited.*
+  select execution.*, waited.generation, waited.state, waited.total, waited.succeeded, waited.failed, waited.result_bytes,
+    waited.tolerated_failure_count, waited.reason, waited.closing_nonce, waited.callback_id, waited.batches_kept
   from execution
-  cross join lateral (
+  left join lateral (
     select *
     from barriers
-    where $2
-      and barriers.namespace = execution.namespace
-      and barriers.execution_id = execution.execution_id
+    where barriers.namespace = execution.namespace and barriers.execution_id = execution.execution_id
     for no key update
-  ) as waited
+  ) as waited on true
+  where $2
   union all
-  select passed.*
+  select execution.*, passed.generation, passed.state, passed.total, passed.succeeded, passed.failed, passed.result_bytes,
+    passed.tolerated_failure_count, passed.reason, passed.closing_nonce, passed.callback_id, passed.batches_kept
   from execution
-  cross join lateral (
+  left join lateral (
     select *
     from barriers
-    where not $2
-      and barriers.namespace = execution.namespace
-      and barriers.execution_id = execution.execution_id
+    where barriers.namespace = execution.namespace and barriers.execution_id = execution.execution_id
     for no key update skip locked
-  ) as passed
+  ) as passed on true
+  where not $2
 ),
 
--- The batch as the snapshot has it, and the barrier as it was in the snapshot, before any wait. The moment is taken once the
--- barrier is locked, so it is later than that of an earlier copy of the same run, whose nonces are the same: by it a run
--- knows what it wrote itself.
-seen as materialized (
+-- The moment is taken once the barrier is locked, so it is later than that of an earlier copy of the same run, whose nonces
+-- are the same: by it a run knows what it wrote itself.
+seen_ask as materialized (
   select
     ask.*,
     clock_timestamp() as moment,
@@ -66,8 +84,8 @@ seen as materialized (
     barrier.state as barrier_state,
     barrier.total,
     barrier.batches_kept,
-    before.generation as generation_before,
-    before.state as state_before,
+    barrier.generation_before,
+    barrier.state_before,
     batch.state,
     batch.attempt,
     batch.token,
@@ -78,12 +96,6 @@ seen as materialized (
     case when barrier.generation = 1 and ask.token_shown like '0.%' then null else ask.token_shown end as token_judged
   from ask
   left join barrier using (namespace, execution_id)
-  left join lateral (
-    select barriers.generation, barriers.state
-    from barriers
-    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
-    limit 1
-  ) as before on true
   left join lateral (
     select *
     from batches
@@ -96,9 +108,9 @@ seen as materialized (
 ),
 
 -- The first ask of each batch whose token is not another's.
-candidate as materialized (
+open_batch as materialized (
   select distinct on (namespace, execution_id, batch_index) *
-  from seen
+  from seen_ask
   where barrier_state = 'open'
     and batch_index < total
     and coalesce(generation_asked = generation, true)
@@ -107,7 +119,7 @@ candidate as materialized (
   order by namespace, execution_id, batch_index, ord
 ),
 
-written as (
+written_batch as (
   insert into batches as batch (
     namespace, execution_id, generation, batch_index, state, attempt, token, recorded_nonce, recorded_at, result, error,
     outcome_bytes
@@ -116,7 +128,7 @@ written as (
     namespace, execution_id, generation, batch_index, status_asked, coalesce(attempt, 0), token_judged, nonce,
     moment, result, error,
     coalesce(octet_length(result::text), 0) + coalesce(octet_length(error::text), 0)
-  from candidate
+  from open_batch
   order by namespace, execution_id, generation, batch_index
   on conflict (namespace, execution_id, generation, batch_index) do update
   set (
@@ -144,12 +156,15 @@ written as (
     result, error, outcome_bytes
 ),
 
--- Joined with `seen`, because the planner takes `candidate` for one row and compares each of them with each that was written.
+-- Joined with `seen_ask`, because the planner takes `open_batch` for one row, and would compare each of its rows with each
+-- that was written.
 counted_batch as materialized (
-  select seen.ord, seen.namespace, seen.execution_id, seen.batch_index, seen.nonce, written.state, written.outcome_bytes
-  from seen
-  join written using (namespace, execution_id, generation, batch_index)
-  where written.recorded_nonce = seen.nonce and written.recorded_at = seen.moment
+  select
+    seen_ask.ord, seen_ask.namespace, seen_ask.execution_id, seen_ask.batch_index, seen_ask.nonce,
+    written_batch.state, written_batch.outcome_bytes
+  from seen_ask
+  join written_batch using (namespace, execution_id, generation, batch_index)
+  where written_batch.recorded_nonce = seen_ask.nonce and written_batch.recorded_at = seen_ask.moment
 ),
 
 tally as materialized (
@@ -166,7 +181,7 @@ tally as materialized (
   group by namespace, execution_id
 ),
 
-verdict as materialized (
+judged_barrier as materialized (
   select
     barrier.namespace,
     barrier.execution_id,
@@ -196,80 +211,81 @@ verdict as materialized (
   join tally using (namespace, execution_id)
 ),
 
-counted as (
+counted_barrier as (
   update barriers
   set
-    succeeded = verdict.succeeded,
-    failed = verdict.failed,
-    result_bytes = verdict.result_bytes,
-    state = verdict.state,
-    reason = verdict.reason,
-    closing_nonce = verdict.closing_nonce,
+    succeeded = judged.succeeded,
+    failed = judged.failed,
+    result_bytes = judged.result_bytes,
+    state = judged.state,
+    reason = judged.reason,
+    closing_nonce = judged.closing_nonce,
     last_progress_at = clock_timestamp(),
-    closed_at = case when verdict.state <> 'open' then clock_timestamp() end,
-    callback_state = case when verdict.state = any (barriers.callback_events) then 'due' else 'none' end,
-    callback_id = case when verdict.state = any (barriers.callback_events) then 'cb_' || verdict.closing_nonce end,
-    callback_due_at = case when verdict.state = any (barriers.callback_events) then clock_timestamp() end
-  from verdict
-  where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
+    closed_at = case when judged.state <> 'open' then clock_timestamp() end,
+    callback_state = case when judged.state = any (barriers.callback_events) then 'due' else 'none' end,
+    callback_id = case when judged.state = any (barriers.callback_events) then 'cb_' || judged.closing_nonce end,
+    callback_due_at = case when judged.state = any (barriers.callback_events) then clock_timestamp() end
+  from judged_barrier as judged
+  where barriers.namespace = judged.namespace and barriers.execution_id = judged.execution_id
   returning
     barriers.namespace, barriers.execution_id, barriers.state, barriers.reason, barriers.succeeded, barriers.failed,
     barriers.closing_nonce, barriers.callback_id
 ),
 
-after as materialized (
+barrier_after as materialized (
   select
     namespace,
     execution_id,
-    coalesce(counted.state, barrier.state) as state,
-    coalesce(counted.reason, barrier.reason) as reason,
-    coalesce(counted.succeeded, barrier.succeeded) as succeeded,
-    coalesce(counted.failed, barrier.failed) as failed,
-    coalesce(counted.closing_nonce, barrier.closing_nonce) as closing_nonce,
-    coalesce(counted.callback_id, barrier.callback_id) as callback_id
+    coalesce(counted_barrier.state, barrier.state) as state,
+    coalesce(counted_barrier.reason, barrier.reason) as reason,
+    coalesce(counted_barrier.succeeded, barrier.succeeded) as succeeded,
+    coalesce(counted_barrier.failed, barrier.failed) as failed,
+    coalesce(counted_barrier.closing_nonce, barrier.closing_nonce) as closing_nonce,
+    coalesce(counted_barrier.callback_id, barrier.callback_id) as callback_id
   from barrier
-  left join counted using (namespace, execution_id)
+  left join counted_barrier using (namespace, execution_id)
 ),
 
-decided as (
+answer as (
   select
-    seen.*,
-    after.state as state_after,
-    after.reason,
-    after.succeeded,
-    after.failed,
-    after.callback_id,
-    coalesce(written.state, seen.state) as batch_state,
-    coalesce(written.attempt, seen.attempt) as attempt_after,
-    coalesce(after.closing_nonce = seen.nonce, false) as closed_by_this,
-    coalesce(written.result, seen.recorded_result)::text is not distinct from seen.result::text
-      and coalesce(written.error, seen.recorded_error)::text is not distinct from seen.error::text
-      and coalesce(written.state, seen.state) = seen.status_asked as same,
+    seen_ask.*,
+    barrier_after.state as state_after,
+    barrier_after.reason,
+    barrier_after.succeeded,
+    barrier_after.failed,
+    barrier_after.callback_id,
+    coalesce(written.state, seen_ask.state) as batch_state,
+    coalesce(written.attempt, seen_ask.attempt) as attempt_after,
+    coalesce(barrier_after.closing_nonce = seen_ask.nonce, false) as closed_by_this,
+    coalesce(written.result, seen_ask.recorded_result)::text is not distinct from seen_ask.result::text
+      and coalesce(written.error, seen_ask.recorded_error)::text is not distinct from seen_ask.error::text
+      and coalesce(written.state, seen_ask.state) = seen_ask.status_asked as same,
     case
-      when seen.generation is null and seen.generation_before is null then 'execution_not_found'
-      when seen.generation is null then 'again'
-      when seen.batch_index >= seen.total then 'batch_out_of_range'
-      when seen.generation_asked < seen.generation then 'stale_generation'
-      when seen.generation_asked > seen.generation then 'execution_not_found'
-      when coalesce(written.recorded_nonce, seen.recorded_nonce) = seen.nonce then 'recorded'
-      when seen.token_judged ~ '^(0|[1-9][0-9]{0,8})\.' and split_part(seen.token_judged, '.', 1)::integer < seen.generation
+      when seen_ask.generation is null and seen_ask.generation_before is null then 'execution_not_found'
+      when seen_ask.generation is null then 'again'
+      when seen_ask.batch_index >= seen_ask.total then 'batch_out_of_range'
+      when seen_ask.generation_asked < seen_ask.generation then 'stale_generation'
+      when seen_ask.generation_asked > seen_ask.generation then 'execution_not_found'
+      when coalesce(written.recorded_nonce, seen_ask.recorded_nonce) = seen_ask.nonce then 'recorded'
+      when seen_ask.token_judged ~ '^(0|[1-9][0-9]{0,8})\.'
+        and split_part(seen_ask.token_judged, '.', 1)::integer < seen_ask.generation
         then 'stale_generation'
-      when coalesce(written.state, seen.state) in ('succeeded', 'failed') then
+      when coalesce(written.state, seen_ask.state) in ('succeeded', 'failed') then
         case
-          when coalesce(seen.token_judged = coalesce(written.token, seen.token), seen.token_judged is null)
+          when coalesce(seen_ask.token_judged = coalesce(written.token, seen_ask.token), seen_ask.token_judged is null)
             then 'duplicate'
           else 'stale_token'
         end
       -- The barrier closed or was replaced while this run waited for it: its batches are newer than the snapshot.
-      when seen.generation_before is distinct from seen.generation
-        or (seen.state_before = 'open' and seen.barrier_state <> 'open') then 'again'
-      when seen.barrier_state <> 'open' then 'barrier_closed'
-      when seen.token_judged is not null then 'stale_token'
+      when seen_ask.generation_before is distinct from seen_ask.generation
+        or (seen_ask.state_before = 'open' and seen_ask.barrier_state <> 'open') then 'again'
+      when seen_ask.barrier_state <> 'open' then 'barrier_closed'
+      when seen_ask.token_judged is not null then 'stale_token'
       else 'again'
     end as outcome
-  from seen
-  left join after using (namespace, execution_id)
-  left join written using (namespace, execution_id, generation, batch_index)
+  from seen_ask
+  left join barrier_after using (namespace, execution_id)
+  left join written_batch as written using (namespace, execution_id, generation, batch_index)
 )
 
 select
@@ -288,5 +304,5 @@ select
   failed,
   closed_by_this,
   case when closed_by_this then callback_id end as callback_id
-from decided
+from answer
 order by ord

@@ -11,6 +11,34 @@ with ask as materialized (
   from rows from (
     json_to_recordset($1) as (namespace text, execution_id text, generation integer, claims boolean)
   ) with ordinality as ask (namespace, execution_id, generation_asked, claims_wanted, ord)
+),
+
+-- Once for an execution and not for each ask, as in claim.sql; and so are its moments written.
+barrier as materialized (
+  select
+    asked.namespace,
+    asked.execution_id,
+    barrier.generation,
+    barrier.state,
+    barrier.reason,
+    barrier.total,
+    barrier.succeeded,
+    barrier.failed,
+    barrier.total - barrier.succeeded - barrier.failed as remaining,
+    rfc3339(barrier.created_at) as created_at,
+    rfc3339(barrier.last_progress_at) as last_progress_at,
+    rfc3339(barrier.expires_at) as expires_at,
+    rfc3339(barrier.closed_at) as closed_at,
+    barrier.metadata,
+    barrier.callback_state,
+    barrier.batches_kept
+  from (select distinct namespace, execution_id from ask) as asked
+  left join lateral (
+    select *
+    from barriers
+    where barriers.namespace = asked.namespace and barriers.execution_id = asked.execution_id
+    limit 1
+  ) as barrier on true
 )
 
 select
@@ -19,31 +47,26 @@ select
     when ask.generation_asked < barrier.generation then 'stale_generation'
     else 'found'
   end as outcome,
-  barrier.execution_id,
+  execution_id,
   barrier.generation,
   barrier.state,
   coalesce(to_json(barrier.reason), 'null') as reason,
   barrier.total,
   barrier.succeeded,
   barrier.failed,
-  barrier.total - barrier.succeeded - barrier.failed as remaining,
-  rfc3339(barrier.created_at) as created_at,
-  rfc3339(barrier.last_progress_at) as last_progress_at,
-  rfc3339(barrier.expires_at) as expires_at,
-  coalesce(to_json(rfc3339(barrier.closed_at)), 'null') as closed_at,
+  barrier.remaining,
+  barrier.created_at,
+  barrier.last_progress_at,
+  barrier.expires_at,
+  coalesce(to_json(barrier.closed_at), 'null') as closed_at,
   coalesce(barrier.metadata, 'null') as metadata,
   (select to_json(reply) from (select barrier.callback_state as state) as reply) as callback,
   held.claimed,
   held.leases_expired,
-  barrier.total - barrier.succeeded - barrier.failed - held.claimed as unclaimed,
+  barrier.remaining - held.claimed as unclaimed,
   held.claims
 from ask
-left join lateral (
-  select *
-  from barriers
-  where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
-  limit 1
-) as barrier on true
+left join barrier using (namespace, execution_id)
 left join lateral (
   select
     count(*)::integer as claimed,

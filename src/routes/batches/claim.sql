@@ -9,6 +9,16 @@
 --     inline_bytes: the longest result that the reply carries
 -- ->  outcome: granted | in_progress | finished | closed | exhausted | batch_out_of_range | execution_not_found,
 --     retry_after_seconds, reply
+--
+-- The stages:
+--   ask, barrier     the asks, and the barrier of each execution that they name, looked up once for all of them
+--   seen_ask         each ask with its barrier and its batch, as one snapshot has them; it refuses without a write
+--   free_batch       the batches that look free there, with the first ask for each
+--   written_batch    the upsert of these, judged on the newest version of each row
+--   idle_barrier, locked_barrier, touched_barrier
+--                    a grant is progress of its barrier
+--   batch_after      each ask with its batch as it is now
+--   answer           what that means for the ask
 
 with ask as materialized (
   select *
@@ -23,19 +33,38 @@ with ask as materialized (
   )
 ),
 
--- One snapshot of barrier and batch. What it refuses is refused without a write. Each lateral reads one row by its key:
--- `limit 1` keeps it a look-up, whatever the planner believes about an empty table.
-seen as materialized (
+-- Once for an execution and not for each ask: the row of a busy barrier may have thousands of dead versions, which each
+-- look-up steps over, as long as a snapshot elsewhere keeps them. A lateral with `limit 1` stays a look-up by key, whatever
+-- the planner believes about an empty table.
+barrier as materialized (
   select
-    ask.*,
+    execution.namespace,
+    execution.execution_id,
     coalesce(barrier.generation, 0) as generation,
     barrier.state as barrier_state,
     barrier.reason,
     barrier.total,
+    barrier.max_attempts,
     barrier.last_progress_at,
     -- Coarse, so that claims do not queue up behind each other for it.
     barrier.last_progress_at + make_interval(secs => least(60, barrier.stuck_after_seconds / 8.0))
-      <= clock_timestamp() as progress_is_old,
+      <= clock_timestamp() as progress_is_old
+  from (select distinct namespace, execution_id from ask) as execution
+  left join lateral (
+    select *
+    from barriers
+    where barriers.namespace = execution.namespace and barriers.execution_id = execution.execution_id
+    limit 1
+  ) as barrier on true
+),
+
+seen_ask as materialized (
+  select
+    ask.*,
+    barrier.generation,
+    barrier.barrier_state,
+    barrier.reason,
+    barrier.total,
     coalesce(batch.max_attempts, barrier.max_attempts) as max_attempts,
     batch.state,
     batch.attempt,
@@ -46,10 +75,10 @@ seen as materialized (
     batch.result,
     batch.error,
     batch.outcome_bytes,
-    coalesce(barrier.state, 'open') = 'open'
+    coalesce(barrier.barrier_state, 'open') = 'open'
       and coalesce(ask.batch_index < barrier.total, true)
-      and coalesce(ask.generation_asked = coalesce(barrier.generation, 0), true)
-      and (ask.generation_asked is null or barrier.generation is not null)
+      and coalesce(ask.generation_asked = barrier.generation, true)
+      and (ask.generation_asked is null or barrier.barrier_state is not null)
       and (
         batch.state is null
         or (
@@ -58,33 +87,28 @@ seen as materialized (
         )
       ) as looks_free
   from ask
-  left join lateral (
-    select *
-    from barriers
-    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
-    limit 1
-  ) as barrier on true
+  left join barrier using (namespace, execution_id)
   left join lateral (
     select *
     from batches
     where batches.namespace = ask.namespace
       and batches.execution_id = ask.execution_id
-      and batches.generation = coalesce(barrier.generation, 0)
+      and batches.generation = barrier.generation
       and batches.batch_index = ask.batch_index
     limit 1
   ) as batch on true
 ),
 
-candidate as materialized (
+free_batch as materialized (
   select distinct on (namespace, execution_id, generation, batch_index) *
-  from seen
+  from seen_ask
   where looks_free
   order by namespace, execution_id, generation, batch_index, ord
 ),
 
 -- Sorted, so that two runs cannot deadlock. No WHERE on the update, so that `returning` always shows the newest version;
 -- one verdict for all columns (`offset 0` keeps it single), so that the clock cannot answer two ways.
-written as (
+written_batch as (
   insert into batches as batch (
     namespace, execution_id, generation, batch_index, state, attempt, max_attempts,
     token, claim_key, owner, lease_seconds, claimed_at, lease_expires_at
@@ -93,7 +117,7 @@ written as (
     namespace, execution_id, generation, batch_index, 'claimed', 1, max_attempts,
     generation || '.1.' || nonce, claim_key, owner_asked, lease_asked,
     clock_timestamp(), clock_timestamp() + make_interval(secs => lease_asked)
-  from candidate
+  from free_batch
   order by namespace, execution_id, generation, batch_index
   on conflict (namespace, execution_id, generation, batch_index) do update
   set (
@@ -126,71 +150,71 @@ written as (
     result, error, outcome_bytes
 ),
 
--- A grant is progress of its barrier, written after the batches and only where nobody else has the row locked: a claim that
--- waited for a barrier here, with its batches locked, would deadlock with decrements. The same progress is moved once.
--- (Open is told by closed_at: the look-up of a row by its key must not fit the indexes of open barriers.)
-progressed as materialized (
-  select distinct seen.namespace, seen.execution_id, seen.generation, seen.last_progress_at
-  from seen
-  join written using (namespace, execution_id, generation, batch_index)
-  where seen.progress_is_old and split_part(written.token, '.', 3) = seen.nonce
+-- A grant is progress of its barrier, also the grant of another run that came between. It is written after the batches and
+-- only where nobody else has the row locked: a claim that waited for a barrier here, with its batches locked, would deadlock
+-- with decrements. The same progress is moved once.
+-- (`closed_at is null`, not `state = 'open'`: the look-up of a row by its key must not fit the indexes of open barriers.)
+idle_barrier as materialized (
+  select namespace, execution_id, generation, last_progress_at
+  from barrier
+  where progress_is_old and (namespace, execution_id) in (select namespace, execution_id from written_batch)
 ),
 
-progressing as materialized (
+locked_barrier as materialized (
   select barrier.*
-  from progressed
+  from idle_barrier
   cross join lateral (
     select namespace, execution_id
     from barriers
-    where barriers.namespace = progressed.namespace
-      and barriers.execution_id = progressed.execution_id
-      and barriers.generation = progressed.generation
+    where barriers.namespace = idle_barrier.namespace
+      and barriers.execution_id = idle_barrier.execution_id
+      and barriers.generation = idle_barrier.generation
       and barriers.closed_at is null
-      and barriers.last_progress_at = progressed.last_progress_at
+      and barriers.last_progress_at = idle_barrier.last_progress_at
     for no key update skip locked
   ) as barrier
 ),
 
-moved as (
+touched_barrier as (
   update barriers
   set last_progress_at = clock_timestamp()
-  from progressing
-  where barriers.namespace = progressing.namespace and barriers.execution_id = progressing.execution_id
+  from locked_barrier
+  where barriers.namespace = locked_barrier.namespace and barriers.execution_id = locked_barrier.execution_id
 ),
 
-newest as (
+batch_after as (
   select
-    seen.ord,
-    seen.batch_index,
-    seen.generation,
-    seen.generation_asked,
-    seen.total,
-    seen.barrier_state,
-    seen.reason,
-    seen.max_attempts,
-    seen.inline_bytes,
-    coalesce(written.state, seen.state) as state,
-    coalesce(written.attempt, seen.attempt) as attempt,
-    coalesce(written.token, seen.token) as token,
-    case when written.state is null then seen.owner else written.owner end as owner,
+    seen_ask.ord,
+    seen_ask.batch_index,
+    seen_ask.generation,
+    seen_ask.generation_asked,
+    seen_ask.total,
+    seen_ask.barrier_state,
+    seen_ask.reason,
+    seen_ask.max_attempts,
+    seen_ask.inline_bytes,
+    coalesce(written.state, seen_ask.state) as state,
+    coalesce(written.attempt, seen_ask.attempt) as attempt,
+    coalesce(written.token, seen_ask.token) as token,
+    case when written.state is null then seen_ask.owner else written.owner end as owner,
     lease.ends as lease_expires_at,
-    case when written.state is null then seen.result else written.result end as result,
-    case when written.state is null then seen.error else written.error end as error,
-    coalesce(written.outcome_bytes, seen.outcome_bytes) as outcome_bytes,
-    split_part(coalesce(written.token, seen.token), '.', 3) = seen.nonce as mine,
-    seen.claim_key = case when written.state is null then seen.held_key else written.claim_key end as by_my_key,
+    case when written.state is null then seen_ask.result else written.result end as result,
+    case when written.state is null then seen_ask.error else written.error end as error,
+    coalesce(written.outcome_bytes, seen_ask.outcome_bytes) as outcome_bytes,
+    split_part(coalesce(written.token, seen_ask.token), '.', 3) = seen_ask.nonce as mine,
+    seen_ask.claim_key = case when written.state is null then seen_ask.held_key else written.claim_key end as by_my_key,
     lease.ends <= clock_timestamp() as lease_is_over
-  from seen
-  left join written using (namespace, execution_id, generation, batch_index)
+  from seen_ask
+  left join written_batch as written using (namespace, execution_id, generation, batch_index)
   cross join lateral (
-    select case when written.state is null then seen.lease_expires_at else written.lease_expires_at end
+    select case when written.state is null then seen_ask.lease_expires_at else written.lease_expires_at end
   ) as lease (ends)
 ),
 
 -- The rows of the table of claims, in its order.
-decided as (
+answer as (
   select
-    newest.*,
+    batch_after.*,
     case
       when batch_index >= total then 'batch_out_of_range'
       when generation_asked > generation or (generation_asked is not null and barrier_state is null)
@@ -206,7 +230,7 @@ decided as (
       when lease_expires_at is not null
         then greatest(1, ceil(extract(epoch from lease_expires_at - clock_timestamp())))::integer
     end as lease_remaining_seconds
-  from newest
+  from batch_after
 )
 
 select
@@ -281,5 +305,5 @@ select
       ) as reply
     )
   end as reply
-from decided
+from answer
 order by ord

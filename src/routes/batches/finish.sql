@@ -19,44 +19,51 @@ with ask as materialized (
   )
 ),
 
--- The generation is a column, not a constant: that would fit the index of retention, which is ordered by age.
-subject as materialized (
-  select distinct namespace, execution_id, 0 as generation, batch_index
-  from ask
-  order by 1, 2, 4
-),
-
--- Rows are locked in key order, here and in every statement, so that runs cannot deadlock. A lock returns the newest version.
-held as materialized (
-  select batch.*
-  from subject
-  cross join lateral (
-    select *
-    from batches
-    where batches.namespace = subject.namespace
-      and batches.execution_id = subject.execution_id
-      and batches.generation = subject.generation
-      and batches.batch_index = subject.batch_index
-    for no key update
-  ) as batch
-),
-
-seen as materialized (
-  select
-    ask.*, held.state, held.attempt, held.token, held.recorded_nonce,
-    held.generation, held.result as recorded_result, held.error as recorded_error,
-    barrier.generation is not null as has_barrier
-  from ask
-  left join held using (namespace, execution_id, batch_index)
+-- Once for an execution and not for each ask, as in claim.sql.
+execution as materialized (
+  select asked.namespace, asked.execution_id, barrier.generation is not null as has_barrier
+  from (select distinct namespace, execution_id from ask) as asked
   left join lateral (
     select barriers.generation
     from barriers
-    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    where barriers.namespace = asked.namespace and barriers.execution_id = asked.execution_id
     limit 1
   ) as barrier on true
 ),
 
-recorded as (
+-- The generation is a column, not a constant: that would fit the index of retention, which is ordered by age.
+batch_key as materialized (
+  select distinct namespace, execution_id, 0 as generation, batch_index
+  from ask
+  order by namespace, execution_id, batch_index
+),
+
+-- Rows are locked in key order, here and in every statement, so that runs cannot deadlock. A lock returns the newest version.
+locked_batch as materialized (
+  select batch.*
+  from batch_key
+  cross join lateral (
+    select *
+    from batches
+    where batches.namespace = batch_key.namespace
+      and batches.execution_id = batch_key.execution_id
+      and batches.generation = batch_key.generation
+      and batches.batch_index = batch_key.batch_index
+    for no key update
+  ) as batch
+),
+
+seen_ask as materialized (
+  select
+    ask.*, batch.state, batch.attempt, batch.token, batch.recorded_nonce,
+    batch.generation, batch.result as recorded_result, batch.error as recorded_error,
+    execution.has_barrier
+  from ask
+  left join execution using (namespace, execution_id)
+  left join locked_batch as batch using (namespace, execution_id, batch_index)
+),
+
+recorded_batch as (
   update batches
   set
     state = first.status_asked,
@@ -70,7 +77,7 @@ recorded as (
     outcome_bytes = coalesce(octet_length(first.result::text), 0) + coalesce(octet_length(first.error::text), 0)
   from (
     select distinct on (namespace, execution_id, batch_index) *
-    from seen
+    from seen_ask
     where state in ('claimed', 'released') and token_shown = token and not has_barrier
     order by namespace, execution_id, batch_index, ord
   ) as first
@@ -83,21 +90,21 @@ recorded as (
     batches.result, batches.error
 ),
 
-newest as (
+batch_after as (
   select
-    seen.*,
-    coalesce(recorded.state, seen.state) as status,
-    coalesce(recorded.recorded_nonce, seen.recorded_nonce) = seen.nonce as mine,
-    coalesce(recorded.state, seen.state) = seen.status_asked
-      and coalesce(recorded.result, seen.recorded_result)::text is not distinct from seen.result::text
-      and coalesce(recorded.error, seen.recorded_error)::text is not distinct from seen.error::text as same
-  from seen
-  left join recorded using (namespace, execution_id, batch_index)
+    seen_ask.*,
+    coalesce(recorded.state, seen_ask.state) as status,
+    coalesce(recorded.recorded_nonce, seen_ask.recorded_nonce) = seen_ask.nonce as mine,
+    coalesce(recorded.state, seen_ask.state) = seen_ask.status_asked
+      and coalesce(recorded.result, seen_ask.recorded_result)::text is not distinct from seen_ask.result::text
+      and coalesce(recorded.error, seen_ask.recorded_error)::text is not distinct from seen_ask.error::text as same
+  from seen_ask
+  left join recorded_batch as recorded using (namespace, execution_id, batch_index)
 ),
 
-decided as (
+answer as (
   select
-    newest.*,
+    batch_after.*,
     case
       when state is null then case when has_barrier then 'barrier_exists' else 'batch_not_found' end
       when mine then 'recorded'
@@ -105,7 +112,7 @@ decided as (
       when has_barrier then 'barrier_exists'
       else 'stale_token'
     end as outcome
-  from newest
+  from batch_after
 )
 
 select
@@ -113,5 +120,5 @@ select
   case when status in ('succeeded', 'failed') then status end as status,
   case when outcome = 'duplicate' then same end as same,
   attempt
-from decided
+from answer
 order by ord

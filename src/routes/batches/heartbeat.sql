@@ -16,45 +16,52 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, batch_index, token_shown, lease_asked, ord)
 ),
 
-subject as materialized (
-  select distinct ask.namespace, ask.execution_id, coalesce(barrier.generation, 0) as generation, ask.batch_index,
+-- Once for an execution and not for each ask, as in claim.sql.
+barrier as materialized (
+  select execution.namespace, execution.execution_id, coalesce(barrier.generation, 0) as generation,
     barrier.state as barrier_state, barrier.reason, barrier.last_progress_at,
     barrier.last_progress_at + make_interval(secs => least(60, barrier.stuck_after_seconds / 8.0)) <= now()
       as progress_is_old
-  from ask
+  from (select distinct namespace, execution_id from ask) as execution
   left join lateral (
     select *
     from barriers
-    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    where barriers.namespace = execution.namespace and barriers.execution_id = execution.execution_id
     limit 1
   ) as barrier on true
-  order by 1, 2, 3, 4
+),
+
+batch_key as materialized (
+  select distinct barrier.namespace, barrier.execution_id, barrier.generation, ask.batch_index
+  from ask
+  left join barrier using (namespace, execution_id)
+  order by namespace, execution_id, generation, batch_index
 ),
 
 -- Rows are locked in key order, here and in every statement, so that runs cannot deadlock. A lock returns the newest version.
-held as materialized (
+locked_batch as materialized (
   select batch.*
-  from subject
+  from batch_key
   cross join lateral (
     select *
     from batches
-    where batches.namespace = subject.namespace
-      and batches.execution_id = subject.execution_id
-      and batches.generation = subject.generation
-      and batches.batch_index = subject.batch_index
+    where batches.namespace = batch_key.namespace
+      and batches.execution_id = batch_key.execution_id
+      and batches.generation = batch_key.generation
+      and batches.batch_index = batch_key.batch_index
     for no key update
   ) as batch
 ),
 
-seen as materialized (
-  select ask.*, subject.generation, subject.barrier_state, subject.reason, held.state, held.attempt, held.token,
-    held.lease_seconds, held.lease_expires_at
+seen_ask as materialized (
+  select ask.*, barrier.generation, barrier.barrier_state, barrier.reason, locked_batch.state, locked_batch.attempt,
+    locked_batch.token, locked_batch.lease_seconds
   from ask
-  join subject using (namespace, execution_id, batch_index)
-  left join held using (namespace, execution_id, generation, batch_index)
+  left join barrier using (namespace, execution_id)
+  left join locked_batch using (namespace, execution_id, generation, batch_index)
 ),
 
-extended as (
+extended_batch as (
   update batches
   set
     lease_expires_at = clock_timestamp() + make_interval(secs => latest.seconds),
@@ -62,7 +69,7 @@ extended as (
   from (
     select distinct on (namespace, execution_id, generation, batch_index)
       namespace, execution_id, generation, batch_index, coalesce(lease_asked, lease_seconds) as seconds
-    from seen
+    from seen_ask
     where state = 'claimed' and token_shown = token and coalesce(barrier_state, 'open') = 'open'
     order by namespace, execution_id, generation, batch_index, ord desc
   ) as latest
@@ -74,33 +81,32 @@ extended as (
 ),
 
 -- An extension is progress of its barrier, moved as a grant moves it: see claim.sql.
-progressed as materialized (
-  select distinct subject.namespace, subject.execution_id, subject.generation, subject.last_progress_at
-  from subject
-  join extended using (namespace, execution_id, generation, batch_index)
-  where subject.progress_is_old
+idle_barrier as materialized (
+  select namespace, execution_id, generation, last_progress_at
+  from barrier
+  where progress_is_old and (namespace, execution_id) in (select namespace, execution_id from extended_batch)
 ),
 
-progressing as materialized (
+locked_barrier as materialized (
   select barrier.*
-  from progressed
+  from idle_barrier
   cross join lateral (
     select namespace, execution_id
     from barriers
-    where barriers.namespace = progressed.namespace
-      and barriers.execution_id = progressed.execution_id
-      and barriers.generation = progressed.generation
+    where barriers.namespace = idle_barrier.namespace
+      and barriers.execution_id = idle_barrier.execution_id
+      and barriers.generation = idle_barrier.generation
       and barriers.closed_at is null
-      and barriers.last_progress_at = progressed.last_progress_at
+      and barriers.last_progress_at = idle_barrier.last_progress_at
     for no key update skip locked
   ) as barrier
 ),
 
-moved as (
+touched_barrier as (
   update barriers
   set last_progress_at = clock_timestamp()
-  from progressing
-  where barriers.namespace = progressing.namespace and barriers.execution_id = progressing.execution_id
+  from locked_barrier
+  where barriers.namespace = locked_barrier.namespace and barriers.execution_id = locked_barrier.execution_id
 )
 
 select
@@ -117,7 +123,7 @@ select
   attempt,
   barrier_state as state,
   reason,
-  coalesce(to_json(rfc3339(extended.lease_expires_at)), 'null') as lease_expires_at
-from seen
-left join extended using (namespace, execution_id, generation, batch_index)
+  coalesce(to_json(rfc3339(extended_batch.lease_expires_at)), 'null') as lease_expires_at
+from seen_ask
+left join extended_batch using (namespace, execution_id, generation, batch_index)
 order by ord

@@ -14,47 +14,55 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, batch_index, token_shown, ord)
 ),
 
-subject as materialized (
-  select distinct ask.namespace, ask.execution_id, coalesce(barrier.generation, 0) as generation, ask.batch_index,
+-- Once for an execution and not for each ask, as in claim.sql.
+barrier as materialized (
+  select execution.namespace, execution.execution_id, coalesce(barrier.generation, 0) as generation,
     barrier.state as barrier_state, barrier.reason
-  from ask
+  from (select distinct namespace, execution_id from ask) as execution
   left join lateral (
     select *
     from barriers
-    where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
+    where barriers.namespace = execution.namespace and barriers.execution_id = execution.execution_id
     limit 1
   ) as barrier on true
-  order by 1, 2, 3, 4
+),
+
+batch_key as materialized (
+  select distinct barrier.namespace, barrier.execution_id, barrier.generation, ask.batch_index
+  from ask
+  left join barrier using (namespace, execution_id)
+  order by namespace, execution_id, generation, batch_index
 ),
 
 -- Rows are locked in key order, here and in every statement, so that runs cannot deadlock. A lock returns the newest version.
-held as materialized (
+locked_batch as materialized (
   select batch.*
-  from subject
+  from batch_key
   cross join lateral (
     select *
     from batches
-    where batches.namespace = subject.namespace
-      and batches.execution_id = subject.execution_id
-      and batches.generation = subject.generation
-      and batches.batch_index = subject.batch_index
+    where batches.namespace = batch_key.namespace
+      and batches.execution_id = batch_key.execution_id
+      and batches.generation = batch_key.generation
+      and batches.batch_index = batch_key.batch_index
     for no key update
   ) as batch
 ),
 
-seen as materialized (
-  select ask.*, subject.generation, subject.barrier_state, subject.reason, held.state, held.attempt, held.token
+seen_ask as materialized (
+  select ask.*, barrier.generation, barrier.barrier_state, barrier.reason, locked_batch.state, locked_batch.attempt,
+    locked_batch.token
   from ask
-  join subject using (namespace, execution_id, batch_index)
-  left join held using (namespace, execution_id, generation, batch_index)
+  left join barrier using (namespace, execution_id)
+  left join locked_batch using (namespace, execution_id, generation, batch_index)
 ),
 
-released as (
+released_batch as (
   update batches
   set state = 'released', claim_key = null, lease_expires_at = null, last_seen_at = clock_timestamp()
   from (
     select distinct namespace, execution_id, generation, batch_index
-    from seen
+    from seen_ask
     where state = 'claimed' and token_shown = token and coalesce(barrier_state, 'open') = 'open'
   ) as given_back
   where batches.namespace = given_back.namespace
@@ -77,5 +85,5 @@ select
   attempt,
   barrier_state as state,
   reason
-from seen
+from seen_ask
 order by ord

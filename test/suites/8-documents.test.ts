@@ -1,5 +1,6 @@
 // What people read, against what runs.
 import '../documents/dockerfile.test.ts'
 import '../documents/openapi.test.ts'
+import '../documents/packages.test.ts'
 import '../documents/pages.test.ts'
 import '../documents/readme.test.ts'

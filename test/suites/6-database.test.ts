@@ -2,6 +2,7 @@
 import '../database/coalesce.test.ts'
 import '../database/constraints.test.ts'
 import '../database/fault.test.ts'
+import '../database/home.test.ts'
 import '../database/lookups.test.ts'
 import '../database/migrate.test.ts'
 import '../database/plans.test.ts'

@@ -17,23 +17,25 @@ await database.query(`
   insert into barriers (execution_id, total, state, reason, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at)
   values ('aborted', 1, 'aborted', 'enough', now(), 'c', 'f', 'n', now())`)
 await database.query(`
-  insert into barriers (execution_id, total, callback, callback_events, fingerprint, enqueue_nonce, expires_at)
-  values ('wanted', 1, '{}', '{completed}', 'f', 'n', now())`)
-await database.query(`
   insert into barriers (
-    execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at,
-    callback, callback_events, callback_state, callback_id, callback_due_at
+    execution_id, total, callback, callback_priority, callback_events, fingerprint, enqueue_nonce, expires_at
   )
-  values ('told', 1, 1, 'completed', now(), 'c', 'f', 'n', now(), '{}', '{completed}', 'due', 'cb_1', now())`)
+  values ('wanted', 1, '{}', 5, '{completed}', 'f', 'n', now())`)
 await database.query(`
   insert into barriers (
     execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at,
-    callback, callback_events, callback_state, callback_id, callback_settled_at, callback_token, callback_attempt,
+    callback, callback_priority, callback_events, callback_state, callback_id, callback_due_at
+  )
+  values ('told', 1, 1, 'completed', now(), 'c', 'f', 'n', now(), '{}', 5, '{completed}', 'due', 'cb_1', now())`)
+await database.query(`
+  insert into barriers (
+    execution_id, total, succeeded, state, closed_at, closing_nonce, fingerprint, enqueue_nonce, expires_at,
+    callback, callback_priority, callback_events, callback_state, callback_id, callback_settled_at, callback_token, callback_attempt,
     callback_attempts_before, callback_leased_at, callback_message
   )
   values (
     'delivered', 1, 1, 'completed', now(), 'c', 'f', 'n', now(),
-    '{}', '{completed}', 'delivered', 'cb_3', now(), '1.2.x', 2, 1, now(), '{}'
+    '{}', 5, '{completed}', 'delivered', 'cb_3', now(), '1.2.x', 2, 1, now(), '{}'
   )`)
 await database.query(`
   insert into batches (execution_id, generation, batch_index, state, attempt, token)
@@ -174,6 +176,47 @@ const wrong: Record<string, string[]> = {
   barriers_batches_kept_while_needed: [
     change('open', 'batches_kept = false'),
     change('told', 'batches_kept = false'),
+  ],
+  barriers_callback_priority_is_1_to_10: [
+    change('wanted', 'callback_priority = 0'),
+    change('wanted', 'callback_priority = 11'),
+    change('wanted', 'callback_priority = null'),
+    change('open', 'callback_priority = 5'),
+  ],
+  barriers_max_attempts_is_1_to_1000000: [
+    change('open', 'max_attempts = 0'),
+    change('open', 'max_attempts = 1000001'),
+  ],
+  barriers_stuck_after_1_to_2592000_seconds: [
+    change('open', 'stuck_after_seconds = 0'),
+    change('open', 'stuck_after_seconds = -5'),
+    change('open', 'stuck_after_seconds = 2592001'),
+  ],
+  barriers_expires_after_it_was_created: [
+    change('open', `expires_at = created_at - interval '1 hour'`),
+  ],
+  barriers_enqueue_key_is_1_to_255_bytes: [
+    change('open', `enqueue_key = ''`),
+    change('open', `enqueue_key = repeat('k', 256)`),
+  ],
+  barriers_reason_is_at_most_4000_bytes: [
+    change('aborted', `generation = 2, reason = repeat('r', 4001)`),
+  ],
+  batches_max_attempts_is_1_to_1000000: [
+    change('done', 'max_attempts = 0'),
+    change('held', 'max_attempts = 1000001'),
+  ],
+  batches_lease_is_5_to_86400_seconds: [
+    change('held', 'lease_seconds = 4'),
+    change('held', 'lease_seconds = 86401'),
+  ],
+  batches_owner_is_at_most_1020_bytes: [change('held', `owner = repeat('o', 1021)`)],
+  batches_claim_key_is_1_to_255_bytes: [
+    change('held', `claim_key = ''`),
+    change('held', `claim_key = repeat('k', 256)`),
+  ],
+  batches_token_is_at_most_128_bytes: [
+    change('held', `attempt = 3, token = '1.3.' || repeat('x', 125)`),
   ],
   barriers_past_keys_are_bounded: [change('open', `past_keys = array_fill('k'::text, array[33])`)],
   barriers_callback_id: [

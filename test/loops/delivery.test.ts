@@ -483,9 +483,9 @@ t.test('idle polling reads nothing, however many barriers are closed', async t =
   const idle = await service(t, { database })
   await database.query(
     `insert into barriers (execution_id, state, total, fingerprint, enqueue_nonce, closing_nonce, closed_at, expires_at,
-      callback, callback_host, callback_events, callback_state, callback_id, callback_settled_at, callback_message)
+      callback, callback_host, callback_priority, callback_events, callback_state, callback_id, callback_settled_at, callback_message)
     select 'run-' || n, 'completed', 0, '', '', '', now(), now(),
-      '{"url":"https://receiver.example/","events":["completed"],"priority":5}', 'receiver.example', '{completed}', 'delivered',
+      '{"url":"https://receiver.example/","events":["completed"],"priority":5}', 'receiver.example', 5, '{completed}', 'delivered',
       'cb_' || n, now(), '{}'
     from generate_series(1, 10000) as n`,
   )

@@ -516,14 +516,18 @@ async function old(database: Database, executions: readonly string[]): Promise<v
 /** So many open barriers whose time is over. */
 async function insert(database: Database, count: number): Promise<void> {
   await database.query(
-    `insert into barriers (execution_id, total, fingerprint, enqueue_nonce, expires_at, callback, callback_queue, callback_events)
-    select 'run-' || nth, 3, '', nth, now(), '{"queue":"ends"}', 'ends', '{expired}'
+    `insert into barriers (execution_id, total, fingerprint, enqueue_nonce, expires_at, callback, callback_queue, callback_priority,
+      callback_events)
+    select 'run-' || nth, 3, '', nth, now(), '{"queue":"ends"}', 'ends', 5, '{expired}'
     from generate_series(1, $1) as nth`,
     [count],
   )
 }
 
-/** Every grant and every extension has progress to move. */
+/** Every grant and every extension has progress to move, which no lawful bound makes it have. */
 async function progressAlways(database: Database): Promise<void> {
+  await database.query(
+    'alter table barriers drop constraint if exists barriers_stuck_after_1_to_2592000_seconds',
+  )
   await database.query('update barriers set stuck_after_seconds = 0')
 }

@@ -5,11 +5,14 @@ import { STATUS_CODES } from 'node:http'
 import { stringify } from '../json.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
 
-/** Fastify's own errors, in our words; what else is the caller's fault breaks a rule of the schema. */
-const byFastifyCode: Readonly<Record<string, RefusalCode>> = {
-  FST_ERR_MAX_PARAM_LENGTH: 'uri_too_long',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+/** Errors of Fastify and its plugins, in our words; what else is the caller's fault breaks a rule of the schema. */
+const byStatus: Readonly<Record<number, RefusalCode>> = {
+  // A file beside those that are served: whether it exists is nobody's business.
+  403: 'route_not_found',
+  404: 'route_not_found',
+  413: 'payload_too_large',
+  414: 'uri_too_long',
+  415: 'unsupported_media_type',
 }
 
 /** Node's errors of connections that never became a request. */
@@ -25,9 +28,7 @@ export const errors = plugin(
       refuse(error, request, reply),
     )
     app.setNotFoundHandler(request => {
-      throw new Refusal('route_not_found', {
-        detail: `There is no route ${request.method} ${request.url.split('?')[0]}; see /docs.`,
-      })
+      throw routeNotFound(request)
     })
   },
   { name: 'errors' },
@@ -39,7 +40,7 @@ export function refuse(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const refusal = refusalOf(error)
+  const refusal = refusalOf(error, request)
   if (refusal.status >= 500 && !(refusal.code === 'draining' || refusal.code === 'not_ready')) {
     request.log[refusal.status === 500 ? 'error' : 'warn'](
       { err: refusal.cause ?? refusal },
@@ -54,16 +55,24 @@ export function refuse(
     .send({ ...refusal.problem, ...(refusal.status === 500 ? { request_id: request.id } : {}) })
 }
 
-function refusalOf(error: FastifyError | Refusal): Refusal {
+function refusalOf(error: FastifyError | Refusal, request: FastifyRequest): Refusal {
   if (error instanceof Refusal) return error
-  const code = byFastifyCode[error.code]
+  const { statusCode: status = 500 } = error
+  const code = byStatus[status]
+  if (code === 'route_not_found') return routeNotFound(request)
   if (code) return new Refusal(code)
   // Fastify says 400 also of a body that its sender gave up.
-  if (error.statusCode !== 400)
+  if (status < 400 || status >= 500)
     return new Refusal('internal_error', { effect: 'unknown' }, { cause: error })
   return new Refusal('invalid_request', {
     detail: error.message,
     errors: [{ path: '', message: error.message }],
+  })
+}
+
+function routeNotFound({ method, url }: FastifyRequest): Refusal {
+  return new Refusal('route_not_found', {
+    detail: `There is no route ${method} ${url.split('?')[0]}; see /docs.`,
   })
 }
 

@@ -84,6 +84,21 @@ t.test('a body that its sender gave up is no failure of the service', async t =>
   t.strictSame(await s.database.query('select from batches'), [])
 })
 
+t.test(
+  'what a plugin refuses is the fault of the caller, never a failure of the service',
+  async t => {
+    const beside = ['..%5cx', '%2e%2e/x', '%00', '/x', '..%2f..%2fpackage.json', 'x'.repeat(300)]
+    for (const name of beside) {
+      const { status, body } = await s.call('GET', `/docs/static/${name}`)
+      t.match({ status, body }, { status: 404, body: { code: 'route_not_found' } }, name)
+    }
+    for (const headers of [{ range: 'bytes=9999999-' }, { 'if-match': '"x"' }]) {
+      const { status, body } = await s.call('GET', '/docs/static/index.css', undefined, headers)
+      t.match({ status, body }, { status: 400, body: { code: 'invalid_request' } }, headers)
+    }
+  },
+)
+
 t.test('a defect is an internal error that shows nothing of its inside', async t => {
   await s.database.query(
     `alter table batches add constraint broken_on_purpose check (batch_index <> 7)`,

@@ -71,6 +71,9 @@ export class Refusal extends Error {
   /** The same, of a call that may have had an effect before it was refused. */
   inDoubt(): Refusal {
     const { code, members, headers, cause } = this
+    // Only a 5xx says that something may have been stored.
+    if (this.status < 500)
+      return new Refusal('internal_error', { effect: 'unknown' }, { cause: this })
     return new Refusal(code, { ...members, effect: 'unknown' satisfies Effect }, { headers, cause })
   }
 

@@ -1,5 +1,5 @@
 import { DatabaseError } from 'pg'
-import { type Effect, Refusal, type RefusalCode } from '../refusals.ts'
+import { type Effect, Refusal, type RefusalCode, type RefusalMembers } from '../refusals.ts'
 
 /**
  * What a failed statement means. `repeat`: the same statement with the same nonces may be sent again. `alone`: one ask may
@@ -34,6 +34,14 @@ const lostStatement = {
   detail:
     'A pooler between service and Postgres loses prepared statements: set ROLLCALL_PREPARED_STATEMENTS=false, or its max_prepared_statements.',
 } as const
+/** Of the caller's, and no rule of the schema names it; Postgres does not say which one it is. */
+const badValue = {
+  code: 'invalid_request',
+  effect: 'none',
+  repeat: false,
+  alone: true,
+  detail: 'A value of the request is one that Postgres cannot take.',
+} as const
 const defect = { code: 'internal_error', effect: 'none', repeat: false, alone: true } as const
 /** The connection broke while the statement was with the server: it may have been committed. */
 const unknown = {
@@ -47,6 +55,7 @@ const silent = { ...unknown, repeat: false } as const
 
 /** By SQLSTATE, whole or its class of two letters (PostgreSQL manual, appendix A). */
 const bySqlState: Readonly<Record<string, Fault>> = {
+  '22': badValue,
   '40001': deadlockOrSerialization,
   '40P01': deadlockOrSerialization,
   '55P03': tooSlow,
@@ -91,13 +100,18 @@ export class DatabaseRefusal extends Refusal {
   readonly effect: Effect
 
   constructor(fault: Fault, cause: unknown) {
-    const headers = fault.code === 'internal_error' ? {} : { 'retry-after': '1' }
-    super(
-      fault.code,
-      { effect: fault.effect, ...(fault.detail === undefined ? {} : { detail: fault.detail }) },
-      { headers, cause },
-    )
+    const headers: Record<string, string> =
+      fault.code === 'internal_error' || fault.code === 'invalid_request'
+        ? {}
+        : { 'retry-after': '1' }
+    super(fault.code, membersOf(fault), { headers, cause })
     this.alone = fault.alone
     this.effect = fault.effect
   }
+}
+
+function membersOf({ code, effect, detail }: Fault): RefusalMembers {
+  const told = detail === undefined ? {} : { detail }
+  if (code !== 'invalid_request') return { effect, ...told }
+  return { ...told, errors: [{ path: '', message: detail }] }
 }

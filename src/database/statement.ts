@@ -112,9 +112,10 @@ async function attemptOf<Row>(pool: pg.Pool, query: pg.QueryConfig): Promise<Att
     return { fault: connectFaultOf(cause), cause }
   }
   let warning: Error | undefined
-  const onNotice = (notice: { code?: string | undefined; message?: string | undefined }) => {
+  const onNotice = (notice: { code?: string | undefined }) => {
     // A cancelled wait for a synchronous standby ends as success with this warning, and may be lost in a failover.
-    if (notice.code === '01000') warning = new Error(notice.message)
+    if (notice.code === '01000')
+      warning = new Error('Postgres warned (01000) instead of confirming.')
   }
   client.on('notice', onNotice)
   try {

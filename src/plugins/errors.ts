@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import plugin from 'fastify-plugin'
 import type { Socket } from 'node:net'
 import { STATUS_CODES } from 'node:http'
+import { DatabaseRefusal } from '../database/fault.ts'
 import { stringify } from '../json.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
 
@@ -41,7 +42,12 @@ export function refuse(
   reply: FastifyReply,
 ): FastifyReply {
   const refusal = refusalOf(error, request)
-  if (refusal.status >= 500 && !(refusal.code === 'draining' || refusal.code === 'not_ready')) {
+  // A 4xx of the database is a value that the schema should have refused.
+  const isTold =
+    refusal.status < 500
+      ? refusal instanceof DatabaseRefusal
+      : refusal.code !== 'draining' && refusal.code !== 'not_ready'
+  if (isTold) {
     request.log[refusal.status === 500 ? 'error' : 'warn'](
       { err: refusal.cause ?? refusal },
       refusal.message,

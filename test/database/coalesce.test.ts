@@ -182,8 +182,8 @@ t.test('a bad ask fails alone, with its call', async t => {
   t.match(await settled, [
     { value: [{ word: 'first' }] },
     { value: [{ word: 'good' }] },
-    { reason: { code: 'internal_error', problem: { effect: 'none' } } },
-    { reason: { code: 'internal_error' } },
+    { reason: { code: 'invalid_request', problem: { errors: [{ path: '' }] } } },
+    { reason: { code: 'invalid_request' } },
     { value: [{ word: 'late', number: 3 }] },
   ])
   t.strictSame(await runs(), [1, 1, 1])
@@ -358,7 +358,7 @@ const failing = {
   text: waiting.text.replace('number::integer', `(case when $2 then 'x' else number end)::integer`),
 }
 const inDoubt = { code: 'internal_error', problem: { effect: 'unknown' } }
-const sure = { code: 'internal_error', problem: { effect: 'none' } }
+const sure = { code: 'invalid_request' }
 
 t.test('who goes again after a lost reply is not told that there was no effect', async t => {
   const { service, query } = await stage(t)

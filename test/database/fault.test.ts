@@ -40,8 +40,10 @@ t.test('what surely had no effect is told so, what may have had one as well', as
     '26000': { code: 'not_ready', effect: 'none', repeat: false },
     '42P05': { code: 'not_ready', effect: 'none', repeat: false },
     // A defect of ours, which one ask may have brought.
-    '22003': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
-    '22P05': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
+    // A value that no rule of the schema names.
+    '22003': { code: 'invalid_request', effect: 'none', repeat: false, alone: true },
+    '22007': { code: 'invalid_request', effect: 'none', repeat: false, alone: true },
+    '22P05': { code: 'invalid_request', effect: 'none', repeat: false, alone: true },
     '23505': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
     '23514': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
     '42601': { code: 'internal_error', effect: 'none', repeat: false },

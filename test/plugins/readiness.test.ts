@@ -1,4 +1,8 @@
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { poll } from '../../src/database/embedded/poll.ts'
 import { readMigrations } from '../../src/database/migrate/files.ts'
 import { clonedDatabase, type Database } from '../fixtures/database.ts'
 import { type Reply, service } from '../fixtures/service.ts'
@@ -166,4 +170,139 @@ t.test('then it refuses what is new, and waits for what is in flight', async t =
   t.match(await inFlight, { status: 200, body: { outcome: 'recorded' } })
   await idle
   t.strictSame(await s.database.query(`select from batches where execution_id = 'a'`), [])
+})
+
+t.test(
+  'what is missing in the schema, or not granted, is told by readiness as by requests',
+  async t => {
+    const database = await clonedDatabase(t)
+    const s = await service(t, { database })
+    const broken: [harm: string, mend: string, reason: RegExp][] = [
+      [
+        'alter table batches rename to b2',
+        'alter table b2 rename to batches',
+        /relation "batches" does not exist/,
+      ],
+      [
+        'alter table barriers rename column total to whole',
+        'alter table barriers rename column whole to total',
+        /column "total" of relation "barriers" does not exist/,
+      ],
+      [
+        'alter function rfc3339 rename to lost',
+        'alter function lost rename to rfc3339',
+        /function rfc3339\(.*\) does not exist/,
+      ],
+      [
+        'alter table batches drop constraint batches_key',
+        'alter table batches add constraint batches_key primary key (namespace, execution_id, generation, batch_index)',
+        /no unique or exclusion constraint/,
+      ],
+      [
+        'alter table batches enable row level security; alter table batches force row level security',
+        'alter table batches disable row level security',
+        /Row-level security hides rows/,
+      ],
+    ]
+    for (const [harm, mend, reason] of broken) {
+      await database.query(harm)
+      const red = async () => ((await s.call('GET', '/readyz')).status === 503 ? true : undefined)
+      t.equal(await poll(red, { forMs: 10_000 }), true, harm)
+      mustBeUnready(t, await s.claim('a', 0), reason)
+      await database.query(mend)
+      const green = async () => ((await s.call('GET', '/readyz')).status === 200 ? true : undefined)
+      t.equal(await poll(green, { forMs: 10_000 }), true, mend)
+    }
+  },
+)
+
+t.test('readiness looks at every column and calls every function of the schema', async t => {
+  const database = await clonedDatabase(t)
+  const judge = await readFile(
+    join(import.meta.dirname, '..', '..', 'src', 'plugins', 'readiness', 'judge.sql'),
+    'utf8',
+  )
+  const columns = await database.query<{ harm: string }>(
+    `select format('alter table %I rename column %I to gone', attrelid::regclass, attname) as harm
+    from pg_attribute
+    where attrelid in ('barriers'::regclass, 'batches'::regclass) and attnum > 0 and not attisdropped`,
+  )
+  const functions = await database.query<{ harm: string }>(
+    `select format('alter function %s rename to gone', oid::regprocedure) as harm
+    from pg_proc
+    where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype`,
+  )
+  t.ok(columns.length > 50 && functions.length > 5)
+  const client = await database.pool.connect()
+  for (const { harm } of [{ harm: 'select' }, ...columns, ...functions]) {
+    await client.query(`begin; ${harm}`)
+    const isSeen = await client.query(judge).then(
+      () => false,
+      () => true,
+    )
+    await client.query('rollback')
+    t.equal(isSeen, harm !== 'select', harm)
+  }
+  client.release()
+})
+
+t.test('a role that lacks a right is not ready, and says which', async t => {
+  const database = await clonedDatabase(t)
+  const role = `role_${randomUUID().replaceAll('-', '')}`
+  await database.query(
+    `create role ${role}; grant usage on schema public to ${role};
+    grant select, insert, update, delete on all tables in schema public to ${role}`,
+  )
+  t.teardown(() => database.query(`drop owned by ${role}; drop role ${role}`))
+  const url = `${database.url}&options=${encodeURIComponent(`-c role=${role}`)}`
+  const s = await service(t, { database: { ...database, url } })
+  t.equal((await s.call('GET', '/readyz')).status, 200)
+  for (const right of ['select', 'insert', 'update', 'delete']) {
+    await database.query(`revoke ${right} on batches from ${role}`)
+    const red = async () => ((await s.call('GET', '/readyz')).status === 503 ? true : undefined)
+    t.equal(await poll(red, { forMs: 10_000 }), true, right)
+    mustBeUnready(
+      t,
+      await s.claim('a', 0),
+      /lacks a right: permission denied for table batches; grant it/,
+    )
+    await database.query(`grant ${right} on batches to ${role}`)
+    const green = async () => ((await s.call('GET', '/readyz')).status === 200 ? true : undefined)
+    t.equal(await poll(green, { forMs: 10_000 }), true, right)
+  }
+  await database.query('alter table batches enable row level security')
+  const hidden = async () => ((await s.call('GET', '/readyz')).status === 503 ? true : undefined)
+  t.equal(await poll(hidden, { forMs: 10_000 }), true)
+  mustBeUnready(t, await s.claim('a', 0), /Row-level security hides rows/)
+})
+
+t.test('a database in another encoding is not ready', async t => {
+  const beside = await clonedDatabase(t)
+  const name = `encoded_${randomUUID()}`
+  await beside.query(`create database "${name}" encoding 'LATIN1' locale 'C' template template0`)
+  t.teardown(() => beside.query(`drop database "${name}" with (force)`))
+  const url = beside.url.replace(/test_[\w-]+/, name)
+  const s = await service(t, { database: { ...beside, url } })
+  mustBeUnready(
+    t,
+    await s.call('GET', '/readyz'),
+    /has the encoding LATIN1, and Rollcall needs UTF8/,
+  )
+})
+
+t.test('settings of the database and of DATABASE_URL do not change what is read', async t => {
+  const database = await clonedDatabase(t)
+  const [row] = await database.query<{ name: string }>('select current_database() as name')
+  for (const setting of [
+    `timezone = 'Asia/Kolkata'`,
+    `datestyle = 'German'`,
+    'bytea_output = escape',
+  ]) {
+    await database.query(`alter database "${row?.name ?? ''}" set ${setting}`)
+  }
+  const s = await service(t, {
+    database: { ...database, url: `${database.url}&client_encoding=LATIN1` },
+  })
+  await s.enqueue('other', { total: 1, metadata: { a: '\u20ac' } })
+  t.match((await s.barrier('other')).body, { metadata: { a: '\u20ac' }, created_at: /T.*Z$/ })
 })

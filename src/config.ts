@@ -1,5 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein'
 import { z } from 'zod'
+import { fileVariable, secretOf } from './secret-file.ts'
 import { StartFailure } from './start-failure.ts'
 import { isAllowable } from './webhook/guard.ts'
 import { isSecret } from './webhook/signature.ts'
@@ -173,27 +174,32 @@ export type Config = z.output<typeof Config>
 
 /** Reads the environment, the only place that does. Throws one sentence per wrong variable. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const names = Object.keys(Config.shape)
+  const secrets = new Map(
+    names.filter(secret).map(name => [name, secretOf(name, environment)] as const),
+  )
+  const refusals = [...secrets.values()].flatMap(({ refusal }) => refusal ?? [])
   // An empty variable is one that is not set, as compose files and CI systems write it.
   const given = Object.fromEntries(
-    Object.keys(Config.shape).flatMap(name =>
-      environment[name] ? [[name, environment[name]]] : [],
-    ),
+    names.flatMap(name => {
+      const value = secrets.has(name) ? secrets.get(name)?.value : environment[name]
+      return value ? [[name, value]] : []
+    }),
   )
   const parsed = Config.safeParse(given)
-  if (parsed.success) return parsed.data
-  throw new StartFailure(
-    parsed.error.issues
-      .map(({ path: [name = ''], message }) => {
-        const value = secret(String(name)) ? 'hidden' : JSON.stringify(environment[String(name)])
-        return `${String(name)} is ${value ?? 'left at its default'}, but the rule is: ${message}.`
-      })
-      .join('\n'),
-  )
+  if (parsed.success && refusals.length === 0) return parsed.data
+  const wrong = parsed.error?.issues.map(({ path: [name = ''], message }) => {
+    const value = secret(String(name)) ? 'hidden' : JSON.stringify(environment[String(name)])
+    return `${String(name)} is ${value ?? 'left at its default'}, but the rule is: ${message}.`
+  })
+  throw new StartFailure([...refusals, ...(wrong ?? [])].join('\n'))
 }
 
 /** A sentence for each ROLLCALL_ variable that nothing reads, with the nearest name that something does. */
 export function unknownVariables(environment: NodeJS.ProcessEnv = process.env): string[] {
-  const known = Object.keys(Config.shape)
+  const known = Object.keys(Config.shape).flatMap(name =>
+    secret(name) ? [name, fileVariable(name)] : [name],
+  )
   return Object.keys(environment)
     .filter(name => name.startsWith('ROLLCALL_') && !known.includes(name))
     .map(name => {
@@ -213,20 +219,26 @@ export interface Setting {
 /** One row per variable, for `--help` and the README. */
 export function settings(): Setting[] {
   const { properties = {} } = z.toJSONSchema(Config, { io: 'output', unrepresentable: 'any' })
-  return Object.entries(properties).map(([name, property]) => {
+  return Object.entries(properties).flatMap(([name, property]) => {
     const {
       description = '',
       default: fallback,
       minimum,
       maximum,
     } = property as z.core.JSONSchema.Schema
-    return {
+    const setting = {
       name,
       description,
       fallback: typeof fallback === 'string' ? fallback : (JSON.stringify(fallback) ?? ''),
       bounds: maximum === undefined ? '' : `${minimum} to ${maximum}`,
     }
+    return secret(name) ? [setting, fileSetting(name)] : [setting]
   })
+}
+
+function fileSetting(name: string): Setting {
+  const description = `Path of a file that holds ${name}; a line break at its end is left out.`
+  return { name: fileVariable(name), description, fallback: '', bounds: '' }
 }
 
 /** The configuration in force, fit to be shown: no password and no secret leaves it. */

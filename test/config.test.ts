@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import t from 'tap'
 import { readConfig, settings, shown, unknownVariables } from '../src/config.ts'
 
@@ -154,6 +155,51 @@ t.test('no webhook secret is told, whether it is good or not', async t => {
       'ROLLCALL_WEBHOOK_SECRET is hidden, but the rule is: whsec_ and the base64 of 24 to 64 bytes, or several of them with spaces between.',
     )
   }
+})
+
+t.test('a secret may be in a file, whose line break at the end is left out', async t => {
+  const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
+  const folder = t.testdir({
+    url: 'postgres://user:pass@host/rollcall\n',
+    secrets: `${secret}\n${secret}\r\n`,
+    empty: '\n',
+    large: 'x'.repeat(65_537),
+    wrong: 'mysql://host/rollcall',
+  })
+  const config = readConfig({
+    DATABASE_URL_FILE: join(folder, 'url'),
+    ROLLCALL_WEBHOOK_SECRET_FILE: join(folder, 'secrets'),
+  })
+  t.equal(config.DATABASE_URL, 'postgres://user:pass@host/rollcall')
+  t.strictSame(config.ROLLCALL_WEBHOOK_SECRET, [secret, secret])
+  t.strictSame(readConfig({ DATABASE_URL_FILE: '' }), readConfig({}))
+  t.strictSame(unknownVariables({ ROLLCALL_WEBHOOK_SECRET_FILE: '/x' }), [])
+  t.notMatch(JSON.stringify(shown(config)), /pass|whsec_/)
+
+  for (const [path, rule] of [
+    [join(folder, 'none'), 'a file that this user can read (ENOENT)'],
+    [folder, 'a file that this user can read (EISDIR)'],
+    [join(folder, 'empty'), 'a file that is not empty'],
+    [join(folder, 'large'), 'a file of at most 65536 bytes'],
+    ['/dev/zero', 'a file of at most 65536 bytes'],
+  ] as const) {
+    t.equal(
+      refusalOf({ DATABASE_URL_FILE: path }),
+      `DATABASE_URL_FILE is "${path}", but the rule is: ${rule}.`,
+    )
+  }
+  t.equal(
+    refusalOf({
+      DATABASE_URL_FILE: join(folder, 'url'),
+      DATABASE_URL: 'postgres://host/other',
+      PORT: 'x',
+    }),
+    `DATABASE_URL_FILE is "${folder}/url", but the rule is: not together with DATABASE_URL.\nPORT is "x", but the rule is: a whole number in digits.`,
+  )
+  t.match(
+    refusalOf({ DATABASE_URL_FILE: join(folder, 'wrong') }),
+    /^DATABASE_URL is hidden, but the rule is: a URL that/,
+  )
 })
 
 t.test('a variable that nothing reads is told with the nearest name', async t => {

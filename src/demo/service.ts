@@ -65,6 +65,8 @@ async function start(
     HOST: '127.0.0.1',
     PORT: port,
     ROLLCALL_WEBHOOK_SECRET: signing.secrets.join(' '),
+    // Both would be refused, and the demo has read that one.
+    ROLLCALL_WEBHOOK_SECRET_FILE: '',
   })
   let said = ''
   service.stderr?.setEncoding('utf8').on('data', (text: string) => {

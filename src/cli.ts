@@ -42,7 +42,8 @@ program
   .command('health')
   .description('ask a running service whether it is ready; for HEALTHCHECK')
   .action(async () => {
-    process.exitCode = await (await import('./health.ts')).health(readConfig())
+    const { HOST, PORT } = readConfig()
+    process.exitCode = await (await import('./health.ts')).health(HOST, PORT)
   })
 
 program

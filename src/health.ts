@@ -1,15 +1,33 @@
+import { get } from 'node:http'
 import { baseUrl } from './base-url.ts'
-import type { Config } from './config.ts'
 import { StartFailure } from './start-failure.ts'
 
-/** `rollcall health`: what `/readyz` of the service on this machine says, and 0 when that is yes. */
-export async function health({ HOST, PORT }: Config): Promise<number> {
-  const url = `${baseUrl(HOST, PORT)}/readyz`
-  const reply = await fetch(url, { signal: AbortSignal.timeout(5000) }).catch((error: unknown) => {
-    const { cause = error } = error as Error
-    const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message
+const PATIENCE_MS = 5000
+
+/** What `/readyz` of the service on this machine says, and 0 when that is yes. It loads nothing but node:http: see probe.ts. */
+export async function health(host: string, port: number): Promise<number> {
+  const url = `${baseUrl(host, port)}/readyz`
+  const { status, text } = await ask(url).catch((error: NodeJS.ErrnoException) => {
+    // A name with several addresses fails with one error for each, and its own message is empty.
+    const why = error.name === 'AbortError' ? 'no answer in 5 s' : (error.code ?? error.message)
     throw new StartFailure(`Nothing answers at ${url} (${why}).`)
   })
-  process.stdout.write(`${await reply.text()}\n`)
-  return reply.ok ? 0 : 1
+  process.stdout.write(`${text}\n`)
+  return status === 200 ? 0 : 1
+}
+
+function ask(url: string): Promise<{ status: number | undefined; text: string }> {
+  return new Promise((settle, fail) => {
+    const signal = AbortSignal.timeout(PATIENCE_MS)
+    const request = get(url, { signal, agent: false }, reply => {
+      let text = ''
+      reply.setEncoding('utf8')
+      reply.on('data', (part: string) => (text += part))
+      reply.once('error', fail)
+      reply.once('end', () => {
+        settle({ status: reply.statusCode, text })
+      })
+    })
+    request.once('error', fail)
+  })
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -107,10 +108,13 @@ t.test('health exits 0 while the service is ready, and 1 with one sentence other
   const ready = { code: 0, stdout: '{"status":"ready"}\n', stderr: '' }
   t.strictSame(await rollcall({ PORT }, 'health'), ready)
   t.strictSame(await rollcall({ PORT, HOST: '0.0.0.0' }, 'health'), ready)
+  t.strictSame(await healthCheck({ PORT }), ready)
+  t.strictSame(await healthCheck({ PORT, HOST: '0.0.0.0' }), ready)
   t.equal(await service.stop(), 0)
   const gone = await rollcall({ PORT }, 'health')
   t.strictSame([gone.code, gone.stdout], [1, ''])
   t.match(gone.stderr, new RegExp(`^[^\n]*127\\.0\\.0\\.1:${PORT}[^\n]*\\.\n$`))
+  t.strictSame(await healthCheck({ PORT }), gone)
 
   const warnings = (await service.stdout).match(/Nothing reads [^"]*/g)
   t.strictSame(
@@ -121,6 +125,36 @@ t.test('health exits 0 while the service is ready, and 1 with one sentence other
     ],
     'a variable that nothing reads is a warning with the nearest name',
   )
+})
+
+t.test('the health check of the image judges its variables and reaches IPv6', async t => {
+  for (const PORT of ['http', '65536', '-1', '80 ']) {
+    t.strictSame(await healthCheck({ PORT }), {
+      code: 1,
+      stdout: '',
+      stderr: `PORT is "${PORT}", but the rule is: a whole number from 0 to 65535.\n`,
+    })
+  }
+  const busy = createHttpServer((_, reply) => {
+    reply.writeHead(503).end('{"status":"stopping"}')
+  }).listen(0, '::1')
+  await once(busy, 'listening')
+  t.teardown(() => busy.close())
+  t.strictSame(await healthCheck({ HOST: '::1', PORT: portOf(busy) }), {
+    code: 1,
+    stdout: '{"status":"stopping"}\n',
+    stderr: '',
+  })
+})
+
+t.test('the health check of the image takes at most 60 MB', async t => {
+  const script = `
+    process.on('exit', () => console.log(process.resourceUsage().maxRSS))
+    await import(${JSON.stringify(join(built, 'dist', 'probe.js'))})`
+  const command = ['-i', 'PORT=1', process.execPath, '--input-type=module', '--eval', script]
+  const { stdout } = await endOf(spawn('env', command, { stdio: ['ignore', 'pipe', 'pipe'] }))
+  t.ok(Number(stdout) > 0)
+  t.ok(Number(stdout) * 1024 < 60e6, `${stdout} KiB`)
 })
 
 t.test('a service on a schema that is behind says so until migrate was run', async t => {
@@ -187,12 +221,16 @@ async function build(): Promise<string> {
 
 type Environment = Record<string, string>
 
-function start(environment: Environment, words: string[]): ChildProcess {
+function start(
+  environment: Environment,
+  words: string[],
+  file: 'cli.js' | 'probe.js' = 'cli.js',
+): ChildProcess {
   const given = Object.entries({ PATH: process.env['PATH'] ?? '', ...environment })
   const variables = given.map(([name, value]) => `${name}=${value}`)
-  const cli = join(built, 'dist', 'cli.js')
+  const program = join(built, 'dist', file)
   // tap would load itself into a child of this process; through env nothing of it is left.
-  const command = ['-i', ...variables, process.execPath, cli, ...words]
+  const command = ['-i', ...variables, process.execPath, program, ...words]
   return spawn('env', command, { cwd: built, stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
@@ -206,7 +244,15 @@ interface Ended {
 async function rollcall(...words: [Environment, ...string[]] | string[]): Promise<Ended> {
   const [environment, rest] =
     typeof words[0] === 'object' ? [words[0], words.slice(1)] : [{}, words]
-  const child = start(environment, rest as string[])
+  return endOf(start(environment, rest as string[]))
+}
+
+/** The health check of the image. */
+async function healthCheck(environment: Environment): Promise<Ended> {
+  return endOf(start(environment, [], 'probe.js'))
+}
+
+async function endOf(child: ChildProcess): Promise<Ended> {
   const [stdout, stderr] = await Promise.all([read(child.stdout), read(child.stderr), ended(child)])
   return { code: child.exitCode, stdout, stderr }
 }

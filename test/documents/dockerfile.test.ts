@@ -35,12 +35,16 @@ t.test('the linter finds a planted mistake', async t => {
   t.not(validate(text.replace('EXPOSE 8080', 'EXPOSE 80x80')).length, 0)
 })
 
-t.test('every stage is the same slim Node, and only the last one is the image', async t => {
-  t.ok(stages.length > 1)
-  for (const from of all('FROM')) t.match(from, /^node:\d+-slim( AS \w+)?$/)
-  t.equal(new Set(all('FROM').map(from => from.split(' ')[0])).size, 1)
-  t.notMatch(all('FROM').at(-1), / AS /)
-})
+t.test(
+  'every stage is the same slim Node by its digest, and only the last one is the image',
+  async t => {
+    t.ok(stages.length > 1)
+    t.match(text, /^ARG NODE=node:\d+-slim@sha256:[0-9a-f]{64}$/m)
+    for (const from of all('FROM')) t.match(from, /^\$\{NODE\}( AS \w+)?$/)
+    t.equal(new Set(all('FROM').map(from => from.split(' ')[0])).size, 1)
+    t.notMatch(all('FROM').at(-1), / AS /)
+  },
+)
 
 t.test('the image has neither dev dependencies nor the embedded Postgres', async t => {
   const packages = image.find(({ rest }) => rest.endsWith('node_modules'))?.rest ?? ''
@@ -50,7 +54,16 @@ t.test('the image has neither dev dependencies nor the embedded Postgres', async
     all('RUN', stage).map(command => JSON.parse(command).slice(0, 4)),
     [['npm', 'ci', '--omit=dev', '--omit=optional']],
   )
-  t.strictSame(all('RUN', image), [])
+})
+
+t.test('nothing that installs packages is left in the image', async t => {
+  const [command, ...more] = all('RUN', image)
+  t.strictSame(more, [])
+  const [program, option, ...paths] = JSON.parse(command ?? '') as string[]
+  t.strictSame([program, option], ['rm', '-rf'])
+  for (const path of ['lib/node_modules', 'bin/npm', 'bin/npx', 'bin/corepack', 'bin/yarn']) {
+    t.ok(paths.includes(`/usr/local/${path}`), path)
+  }
 })
 
 t.test('the image runs as a numeric user that owns nothing in it', async t => {
@@ -64,7 +77,7 @@ t.test('the image runs as a numeric user that owns nothing in it', async t => {
 t.test('the image listens to everybody, stops on SIGTERM and tells its health', async t => {
   t.match(all('ENV', image).join(' '), /NODE_ENV=production\b.*HOST=0\.0\.0\.0\b/)
   t.strictSame(all('STOPSIGNAL', image), ['SIGTERM'])
-  t.match(all('HEALTHCHECK', image), [/CMD \["node", "dist\/cli\.js", "health"\]$/])
+  t.match(all('HEALTHCHECK', image), [/CMD \["node", "dist\/probe\.js"\]$/])
   t.match(all('LABEL', image).join(' '), /org\.opencontainers\.image\.licenses="MIT"/)
 })
 

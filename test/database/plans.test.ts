@@ -38,6 +38,7 @@ const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
   'loops/reaper/exhaust.sql': {
     batches_out_of_attempts: /ROW\(namespace, execution_id|batch_index = /,
   },
+  'loops/reaper/end-leases.sql': { barriers_callbacks_leased: /callback_leased_at > \(now/ },
   'loops/reaper/give-up.sql': { barriers_callbacks_to_give_up: /callback_due_at <= \(now/ },
   'loops/reaper/forget-claims.sql': { batches_without_barrier: /claimed_at <= \(now/ },
   'loops/reaper/forget-replaced.sql': { barriers_replaced: /created_at (<=|>) \(now/ },

@@ -145,26 +145,42 @@ t.test('waits grow as the schedule says; the ninth attempt is the last', async t
   t.equal(new Set(to.received.map(sent => `${sent.headers['webhook-id']} ${sent.body}`)).size, 1)
 })
 
-t.test(
-  'a redeliver while the POST is on its way changes nothing and sends nothing twice',
-  async t => {
-    const { s, callbackOf, over } = await stage(t)
-    const held: ServerResponse[] = []
-    const to = await receiver(t, reply => held.push(reply))
-    const delivery = deliveryOf(t, s, { attempt_ms: 5_000 })
-    await over('held', to.url)
-    await delivery.leaseOnce()
-    await to.nth(1)
-    const before = (await callbackOf('held')).body
-    t.match(await s.redeliver('held'), { status: 200, body: { state: 'delivering', attempt: 1 } })
-    t.equal(await delivery.leaseOnce(), 0)
-    held[0]?.writeHead(204).end()
-    await delivery.settled()
-    const { callback_id } = before
-    t.match((await callbackOf('held')).body, { state: 'delivered', attempt: 1, callback_id })
-    t.equal(to.received.length, 1)
-  },
-)
+t.test('a redeliver while the POST is on its way sends it again, with the same id', async t => {
+  const { s, callbackOf, over } = await stage(t)
+  const held: ServerResponse[] = []
+  const to = await receiver(t, reply => held.push(reply), 204)
+  const delivery = deliveryOf(t, s, { attempt_ms: 5_000 })
+  await over('held', to.url)
+  await delivery.leaseOnce()
+  await to.nth(1)
+  const { callback_id } = (await callbackOf('held')).body
+  t.match(await s.redeliver('held'), { status: 200, body: { state: 'due', attempt: 1 } })
+  t.equal(await delivery.leaseOnce(), 1)
+  await to.nth(2)
+  held[0]?.writeHead(500).end()
+  await delivery.settled()
+  t.match((await callbackOf('held')).body, {
+    state: 'delivered',
+    attempt: 2,
+    callback_id,
+    attempts: [{ attempt: 1, outcome: 'unknown', error: 'redelivered' }, { attempt: 2 }],
+  })
+  t.equal(new Set(to.received.map(({ headers }) => headers['webhook-id'])).size, 1)
+})
+
+t.test('a receiver that is repaired gets at once what it put off for an hour', async t => {
+  const { s, over } = await stage(t)
+  const to = await receiver(t, { status: 503, headers: { 'retry-after': '3600' } }, 204)
+  const delivery = deliveryOf(t, s)
+  await over('repaired', to.url)
+  await delivery.leaseOnce()
+  await delivery.settled()
+  t.equal(await delivery.leaseOnce(), 0)
+  const { body } = await s.redeliver('repaired')
+  t.ok(Date.parse(body.due_at) <= Date.now())
+  t.equal(await delivery.leaseOnce(), 1)
+  await to.nth(2)
+})
 
 t.test('what a receiver answers decides what becomes of the callback', async t => {
   const { s, callbackOf, over } = await stage(t)

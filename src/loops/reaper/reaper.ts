@@ -7,6 +7,7 @@ import { loop } from '../loop.ts'
 const expireSql = statement('expire.sql', import.meta.url)
 const stuckSql = statement('stuck.sql', import.meta.url)
 const exhaustSql = statement('exhaust.sql', import.meta.url)
+const endLeasesSql = statement('end-leases.sql', import.meta.url)
 const giveUpSql = statement('give-up.sql', import.meta.url)
 const forgetClaimsSql = statement('forget-claims.sql', import.meta.url)
 const forgetReplacedSql = statement('forget-replaced.sql', import.meta.url)
@@ -101,6 +102,17 @@ export class Reaper {
     return this.#looked ? done + 1 : done
   }
 
+  async endLeasesOnce(): Promise<number> {
+    const ended = await execute<Reaped>(this.#app.database, endLeasesSql, [])
+    for (const { execution_id, generation, callback_id } of ended) {
+      this.#app.log.warn(
+        { execution_id, generation, callback_id },
+        'The lease of a callback began in the future; the clock of the database was set back.',
+      )
+    }
+    return ended.length
+  }
+
   async giveUpOnce(): Promise<number> {
     const { inline_bytes, public_url } = this.#app.message
     const seconds = this.#config.ROLLCALL_RETAIN_BATCHES_SECONDS
@@ -169,6 +181,7 @@ const steps = [
   'expireOnce',
   'closeStuckOnce',
   'exhaustOnce',
+  'endLeasesOnce',
   'giveUpOnce',
   'forgetClaimsOnce',
   'forgetReplacedOnce',

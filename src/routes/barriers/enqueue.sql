@@ -91,7 +91,7 @@ written as (
       select to_json(reply)
       from (
         select barrier.generation, barrier.state, barrier.total - barrier.succeeded - barrier.failed as remaining,
-          barrier.callback_state
+          callback_state_now(barrier.callback_state, barrier.callback_due_at, barrier.callback_leased_at) as callback_state
       ) as reply
     ),
     closing_nonce = excluded.closing_nonce,
@@ -163,7 +163,10 @@ select
       select outcome, execution_id, generation, state, total, succeeded, failed,
         total - succeeded - failed as remaining, rfc3339(created_at) as created_at,
         rfc3339(expires_at) as expires_at,
-        (select to_json(reply) from (select callback_state as state) as reply) as callback,
+        (
+          select to_json(reply)
+          from (select callback_state_now(callback_state, callback_due_at, callback_leased_at) as state) as reply
+        ) as callback,
         case when outcome = 'created' then replaced end as replaced
     ) as reply
   ) as reply

@@ -30,7 +30,7 @@ barrier as materialized (
     rfc3339(barrier.expires_at) as expires_at,
     rfc3339(barrier.closed_at) as closed_at,
     barrier.metadata,
-    barrier.callback_state,
+    callback_state_now(barrier.callback_state, barrier.callback_due_at, barrier.callback_leased_at) as callback_state,
     barrier.batches_kept
   from (select distinct namespace, execution_id from ask) as asked
   left join lateral (

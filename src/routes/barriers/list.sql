@@ -111,7 +111,12 @@ select
               page.failed, page.total - page.succeeded - page.failed as remaining,
               rfc3339(page.created_at) as created_at, rfc3339(page.last_progress_at) as last_progress_at,
               rfc3339(page.expires_at) as expires_at, rfc3339(page.closed_at) as closed_at,
-              (select to_json(reply) from (select page.callback_state as state) as reply) as callback
+              (
+                select to_json(reply)
+                from (
+                  select callback_state_now(page.callback_state, page.callback_due_at, page.callback_leased_at) as state
+                ) as reply
+              ) as callback
           ) as reply
         )
         order by page.position

@@ -1,7 +1,8 @@
 -- POST /executions/:execution_id/callback/redeliver
 --
--- Makes a callback that was delivered or given up due again, with the same id and message. Tokens of earlier leases are void,
--- and the schedule of posts begins anew. One that is still due or being delivered stays as it is.
+-- Makes a callback due now, with the same id and message, in whatever state it is: delivered, given up, waiting for its next
+-- attempt, given back for later, or leased. Tokens of earlier leases are void, so that whoever has it now cannot settle it any
+-- more, and the schedule of posts begins anew. One that is due already keeps its place among those that are.
 --
 -- $1  [{ namespace, execution_id }], one object
 -- ->  outcome: due | execution_not_found | callback_not_found, callback_state, callback_id, reply
@@ -27,14 +28,21 @@ due_again as (
   update barriers
   set
     callback_state = 'due',
-    callback_due_at = clock_timestamp(),
+    callback_due_at = least(barriers.callback_due_at, clock_timestamp()),
     callback_settled_at = null,
     callback_token = null,
-    callback_attempts_before = barriers.callback_attempt
+    callback_attempts_before = barriers.callback_attempt,
+    callback_attempts = case
+      when barriers.callback_state <> 'delivering' then barriers.callback_attempts
+      when barriers.callback_due_at <= clock_timestamp() then callback_attempts_with_lost(barriers)
+      else callback_attempts_with(barriers, '{
+        "outcome": "unknown", "status": null, "error": "redelivered", "milliseconds": null, "response": null
+      }')
+    end
   from barrier
   where barriers.namespace = barrier.namespace
     and barriers.execution_id = barrier.execution_id
-    and barrier.callback_state in ('delivered', 'dead')
+    and barrier.callback_state <> 'none'
   returning barriers.*, callback_reply(barriers) as reply
 ),
 
@@ -50,7 +58,10 @@ select
     when newest.callback_state = 'none' then 'callback_not_found'
     else 'due'
   end as outcome,
-  case when newest.callback is not null then newest.callback_state end as callback_state,
+  case
+    when newest.callback is not null
+      then callback_state_now(newest.callback_state, newest.callback_due_at, newest.callback_leased_at)
+  end as callback_state,
   newest.callback_id,
   newest.reply
 from ask

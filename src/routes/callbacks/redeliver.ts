@@ -6,13 +6,16 @@ import { repliedWith } from '../reply.ts'
 import { Callback, type CallbackAnswer, CallbackParams, replyOf } from './callback.ts'
 
 const schema = {
-  summary: 'Make a callback due again, with the same id and message',
+  summary: 'Make a callback due now, with the same id and message',
   operationId: 'redeliverCallback',
   tags: ['callbacks'],
   params: CallbackParams,
   body: z.strictObject({}),
   response: {
-    200: repliedWith('It is due, or being delivered still.', Callback),
+    200: repliedWith(
+      'It is due now, whatever it was; tokens of earlier leases are void.',
+      Callback,
+    ),
     ...refusedWith('execution_not_found', 'callback_not_found', ...bodyRefusals),
   },
 }
@@ -28,7 +31,7 @@ export const redeliverCallback: Routes = async app => {
       { namespace, ...params },
       { once: true, waits: true },
     )
-    const reply = replyOf(request, answer, 'A callback is due again.')
+    const reply = replyOf(request, answer, 'A callback was made due by redeliver.')
     app.closings.announce({ namespace, ...params })
     return reply
   })

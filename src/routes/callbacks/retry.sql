@@ -78,7 +78,10 @@ select
   judged.outcome,
   newest.generation,
   newest.callback_attempt as attempt,
-  case when newest.callback is not null then newest.callback_state end as callback_state,
+  case
+    when newest.callback is not null
+      then callback_state_now(newest.callback_state, newest.callback_due_at, newest.callback_leased_at)
+  end as callback_state,
   newest.callback_id,
   newest.reply
 from judged

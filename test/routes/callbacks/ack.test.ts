@@ -6,8 +6,8 @@ const s = await service(t)
 const due = (execution: string) =>
   s.enqueue(execution, { total: 0, callback: { queue: execution } })
 
-async function pulled(execution: string) {
-  const { body } = await s.pull(execution)
+async function pulled(execution: string, wish: object = {}) {
+  const { body } = await s.pull(execution, wish)
   return body.callbacks[0]
 }
 
@@ -122,8 +122,15 @@ const table: Record<string, string[]> = {
     'stale_token delivered',
   ],
   'redeliver pull ack': ['due', 'delivering', 'delivered'],
-  'pull redeliver ack': ['delivering', 'delivering', 'delivered'],
-  'pull retry redeliver ack': ['delivering', 'due', 'due', 'delivered'],
+  'pull redeliver ack retry': ['delivering', 'due', 'stale_token due', 'stale_token due'],
+  'pull redeliver pull ack-old ack': [
+    'delivering',
+    'due',
+    'delivering',
+    'stale_token delivering',
+    'delivered',
+  ],
+  'pull end redeliver ack': ['delivering', '', 'due', 'stale_token due'],
   'pull ack redeliver redeliver ack retry': [
     'delivering',
     'delivered',
@@ -184,17 +191,60 @@ for (const [sequence, answers] of Object.entries(table)) {
       },
     }
     const told: string[] = []
+    let last = ''
     for (const step of sequence.split(' ')) {
       const before = (await s.callback(execution)).body
       const answer = await steps[step]!()
       told.push(answer)
       // Invariant 7, and a repeat: what is refused or said again changes nothing.
-      if (answer.startsWith('stale') || (answer === before.state && step !== 'pull'))
+      const isRepeat = step !== 'pull' && step === last
+      last = step
+      if (answer.startsWith('stale') || isRepeat)
         t.strictSame((await s.callback(execution)).body, before, `${step} changed nothing`)
     }
     t.strictSame(told, answers)
   })
 }
+
+t.test('redeliver makes due at once what waits, and takes it from whoever has it', async t => {
+  const left = async (execution: string) => {
+    const [row] = await s.database.query<{ seconds: number; nth: number }>(
+      `select extract(epoch from callback_due_at - clock_timestamp())::float as seconds,
+        callback_attempt - callback_attempts_before as nth
+      from barriers where execution_id = $1`,
+      [execution],
+    )
+    return row!
+  }
+  await due('delayed')
+  const { token } = await pulled('delayed')
+  await s.retry('delayed', token, { delay_seconds: 86_400 })
+  t.match(await s.redeliver('delayed'), { status: 200, body: { state: 'due', attempt: 1 } })
+  t.ok((await left('delayed')).seconds <= 0)
+  t.match(await s.ack('delayed', token), { status: 409, body: { code: 'stale_token' } })
+
+  await due('leased')
+  const first = await pulled('leased', { lease_seconds: 3600 })
+  t.match(await s.redeliver('leased'), {
+    status: 200,
+    body: {
+      state: 'due',
+      lease_expires_at: null,
+      attempts: [{ attempt: 1, outcome: 'unknown', error: 'redelivered' }],
+    },
+  })
+  t.equal((await left('leased')).nth, 0, 'the schedule begins anew')
+  const second = await pulled('leased')
+  t.match(second, { attempt: 2, callback_id: first.callback_id })
+  t.match(await s.ack('leased', first.token), { status: 409 })
+
+  await due('waiting')
+  await s.database.query(
+    `update barriers set callback_due_at = now() - interval '1 hour' where execution_id = 'waiting'`,
+  )
+  await s.redeliver('waiting')
+  t.ok((await left('waiting')).seconds < -3_000, 'what is due keeps its place')
+})
 
 t.test('a retry is due after its delay, and a repeat does not move it', async t => {
   await due('later')

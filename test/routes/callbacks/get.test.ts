@@ -49,6 +49,35 @@ t.test('data of the producer comes back digit by digit', async t => {
   t.match(body.callback, { task_name: 't', headers: { x: 'y' }, priority: 5 })
 })
 
+t.test('a lease that is over reads as due from that moment on, wherever it is read', async t => {
+  await s.enqueue('ended', { total: 0, callback: { queue: 'ended' } })
+  const again = { total: 0, callback: { queue: 'ended' }, conflict_policy: 'use_existing' }
+  const leased = await s.call('POST', '/callbacks/claim', { queue: 'ended', lease_seconds: 60 })
+  const states = async () => [
+    (await read('ended')).body.state,
+    (await s.barrier('ended')).body.callback.state,
+    (await s.call('GET', '/executions?prefix=ended')).body.data[0].callback.state,
+    (await s.enqueue('ended', again)).body.callback.state,
+    (await s.ack('ended', '1.9.x')).body.callback_state,
+  ]
+  t.strictSame(await states(), Array(5).fill('delivering'))
+  const clock = async (lease: string) => {
+    await s.database.query(`update barriers set ${lease} where execution_id = 'ended'`)
+    t.strictSame(await states(), Array(5).fill('due'))
+    t.match((await read('ended')).body, { lease_expires_at: null, attempt: 1, attempts: [] })
+    t.ok(Date.parse((await read('ended')).body.due_at) <= Date.now())
+  }
+  await clock(`callback_due_at = now() - interval '1 second'`)
+  await clock(
+    `callback_leased_at = now() + interval '1 hour', callback_due_at = now() + interval '61 minutes'`,
+  )
+  t.equal(await s.app.reaper.endLeasesOnce(), 1, 'the clock was set back')
+  t.equal(await s.app.reaper.endLeasesOnce(), 0)
+  const [{ token }] = (await s.call('POST', '/callbacks/claim', { queue: 'ended' })).body.callbacks
+  t.match(await s.ack('ended', leased.body.callbacks[0].token), { status: 409 })
+  t.match(await s.ack('ended', token), { status: 200, body: { state: 'delivered', attempt: 2 } })
+})
+
 t.test('an end that is not among its events leaves it none', async t => {
   await s.enqueue('unwanted', { total: 1, callback: { queue: 'q' } })
   await s.abort('unwanted')

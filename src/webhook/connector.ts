@@ -20,7 +20,7 @@ export function guardedConnector(guard: Guard, timeout_ms: number): buildConnect
     const protocol = options.protocol === 'http:' ? 'http:' : 'https:'
     const refusalOf = (address: string) => {
       const refusal = guard.refusalOfAddress(address, { protocol, hostname })
-      return refusal === undefined ? undefined : new Unreached('not_allowed', refusal)
+      return refusal === undefined ? undefined : new Unreached('unreachable', refusal)
     }
 
     // An address is never looked up.

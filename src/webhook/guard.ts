@@ -94,17 +94,17 @@ export class Guard {
 
   async #vetted(hostname: string, protocol: Protocol): Promise<Addresses> {
     const addresses = await this.#resolve(hostname).catch((cause: unknown) => {
-      throw new Unreached('dns', `${hostname} cannot be resolved.`, { cause })
+      throw new Unreached('unreachable', `${hostname} cannot be resolved.`, { cause })
     })
     const isPermitted = ({ address }: LookupAddress) =>
       this.refusalOfAddress(address, { protocol, hostname }) === undefined
     const permitted = addresses.filter(isPermitted)
     // Both are this machine, and its receiver may listen on either.
     const [first, ...others] = isLocalhost(hostname) && permitted[0] ? permitted : addresses
-    if (first === undefined) throw new Unreached('dns', `${hostname} has no address.`)
+    if (first === undefined) throw new Unreached('unreachable', `${hostname} has no address.`)
     for (const { address } of [first, ...others]) {
       const refusal = this.refusalOfAddress(address, { protocol, hostname })
-      if (refusal !== undefined) throw new Unreached('not_allowed', refusal)
+      if (refusal !== undefined) throw new Unreached('unreachable', refusal)
     }
     for (const tell of this.#onResolved) tell(hostname, first.address)
     return [first, ...others]

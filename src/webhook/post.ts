@@ -1,9 +1,11 @@
 import { performance } from 'node:perf_hooks'
-import { Agent, type Dispatcher, request } from 'undici'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { buildConnector, Client, Dispatcher } from 'undici'
 import { version } from '../package.ts'
 import { guardedConnector } from './connector.ts'
 import { excerptOf } from './excerpt.ts'
 import type { Guard } from './guard.ts'
+import { Line } from './line.ts'
 import { retryAfterSeconds } from './schedule.ts'
 import { sign } from './signature.ts'
 import { type AttemptError, Unreached } from './unreached.ts'
@@ -17,6 +19,8 @@ export interface Attempt {
   milliseconds: number
   /** The first 200 characters of the response, without controls. */
   response?: string
+  /** The response is of a receiver that not everybody can ask: it is shown to nobody. */
+  is_private?: true
   retry_after_seconds?: number
 }
 
@@ -36,6 +40,8 @@ interface Limits {
   /** For the response after its status, which alone decides. */
   response_ms: number
   response_bytes: number
+  /** What an attempt takes whose name has no address that may be called: longer than any name takes to be resolved. */
+  unreachable_ms: number
 }
 
 const LIMITS: Limits = {
@@ -43,6 +49,7 @@ const LIMITS: Limits = {
   attempt_ms: 15_000,
   response_ms: 1_000,
   response_bytes: 16 * 1024,
+  unreachable_ms: 4_000,
 }
 
 interface Options {
@@ -57,21 +64,15 @@ export class Sender {
   readonly #guard: Guard
   readonly #secrets: readonly string[]
   readonly #limits: Limits
-  readonly #agent: Agent
+  readonly #connect: buildConnector.connector
+  readonly #clients = new Set<Client>()
+  readonly #closed = new AbortController()
 
   constructor({ guard, secrets, limits }: Options) {
     this.#guard = guard
     this.#secrets = secrets
     this.#limits = { ...LIMITS, ...limits }
-    // An agent of our own follows no redirect and reads no proxy from the environment. A connection serves one attempt:
-    // callbacks to one host are rare, and one on a connection that the receiver is just closing would fail for nothing.
-    this.#agent = new Agent({
-      connect: guardedConnector(guard, this.#limits.connect_ms),
-      pipelining: 0,
-      // These count from chunk to chunk, so a drip is never late. The attempt has one clock of its own.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    })
+    this.#connect = guardedConnector(guard, this.#limits.connect_ms)
   }
 
   /**
@@ -80,34 +81,46 @@ export class Sender {
    */
   async post({ url, id, body }: Message): Promise<Attempt> {
     const began = performance.now()
+    const passed = () => Math.round(performance.now() - began)
     const outcome = await this.#attempt({ url, id, body }).catch((error: unknown) => {
-      if (this.#agent.destroyed) throw error
+      if (this.#closed.signal.aborted) throw error
       const kind = error instanceof Unreached ? error.kind : 'no_response'
       return {
         error: kind,
         detail: error instanceof Error ? error.message : String(error),
       } as const
     })
-    return { ...outcome, milliseconds: Math.round(performance.now() - began) }
+    if (outcome.error === 'unreachable') {
+      // All take the same time: a name that exists and one that does not are not told apart by it either.
+      const left = Math.max(0, this.#limits.unreachable_ms - passed())
+      await pause(left, undefined, { signal: this.#closed.signal })
+    }
+    return { ...outcome, milliseconds: passed() }
   }
 
   /** Ends every attempt that is under way. */
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    this.#closed.abort()
+    await Promise.all([...this.#clients].map(client => client.destroy()))
   }
 
   async #attempt({ url, id, body }: Message): Promise<Omit<Attempt, 'milliseconds'>> {
     const refusal = this.#guard.refusalOf(url)
-    if (refusal !== undefined) throw new Unreached('not_allowed', refusal)
+    if (refusal !== undefined) throw new Unreached('unreachable', refusal)
+    if (this.#closed.signal.aborted) throw new Error('The sender is closed.')
 
     const { attempt_ms, response_ms } = this.#limits
     const clock = new AbortController()
     const late = new Unreached('timeout', `No status came within ${attempt_ms} ms.`)
     const attemptTimer = setTimeout(() => clock.abort(late), attempt_ms)
     let responseTimer: NodeJS.Timeout | undefined
+    const target = new URL(url)
+    const line = new Line(target, this.#connect)
+    this.#clients.add(line.client)
     try {
-      const reply = await request(url, {
+      const reply = await line.client.request({
         method: 'POST',
+        path: target.pathname + target.search,
         body,
         headers: {
           'content-type': 'application/json',
@@ -120,21 +133,23 @@ export class Sender {
             secrets: this.#secrets,
           }),
         },
-        dispatcher: this.#agent,
         signal: clock.signal,
       })
       responseTimer = setTimeout(() => clock.abort(), response_ms)
       const bytes = await this.#beginningOf(reply.body)
-      const retryAfter = reply.headers['retry-after']
-      const wait = typeof retryAfter === 'string' ? retryAfterSeconds(retryAfter) : undefined
+      const wait = retryAfterSeconds(reply.headers['retry-after'])
       return {
         status: reply.statusCode,
         ...(bytes.length > 0 && { response: excerptOf(bytes) }),
+        ...(bytes.length > 0 && !line.isPublic && { is_private: true }),
         ...(wait !== undefined && { retry_after_seconds: wait }),
       }
     } finally {
       clearTimeout(attemptTimer)
       clearTimeout(responseTimer)
+      this.#clients.delete(line.client)
+      // Rejects only where there is nothing left to end.
+      void line.client.destroy().catch(() => undefined)
     }
   }
 

@@ -29,10 +29,20 @@ export function waitSeconds(
   return wait * (1 + JITTER * random())
 }
 
-/** Seconds from `now` (in ms) until the time that `Retry-After` names, in either form of RFC 9110; none if it is neither. */
-export function retryAfterSeconds(header: string, now: number = Date.now()): number | undefined {
-  // What a receiver may ask for ends at MOST_SECONDS, so nine digits are more than enough.
-  if (/^\d{1,9}$/.test(header)) return Number(header)
-  const date = /^[a-z]{3,9}, /i.test(header) ? Date.parse(header) : Number.NaN
+/**
+ * Seconds from `now` (in ms) until the time that `Retry-After` names, in either form of RFC 9110; none if it is neither. Given
+ * more than once, the longest counts. However many digits it has, the wait ends at MOST_SECONDS.
+ */
+export function retryAfterSeconds(
+  header: string | string[] | undefined,
+  now: number = Date.now(),
+): number | undefined {
+  const waits = [header ?? []].flat().flatMap(value => secondsOf(value, now) ?? [])
+  return waits.length === 0 ? undefined : Math.min(MOST_SECONDS, Math.max(...waits))
+}
+
+function secondsOf(value: string, now: number): number | undefined {
+  if (/^\d+$/.test(value)) return Number(value)
+  const date = /^[a-z]{3,9}, /i.test(value) ? Date.parse(value) : Number.NaN
   return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - now) / 1000))
 }

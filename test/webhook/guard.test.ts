@@ -164,16 +164,16 @@ t.test('a name may only have addresses that are permitted', async t => {
     ['no address'],
   ]
   for (const addresses of refused) {
-    t.equal(await kindOf(lookedUp([ipv4(...addresses)])), 'not_allowed', addresses.join())
+    t.equal(await kindOf(lookedUp([ipv4(...addresses)])), 'unreachable', addresses.join())
   }
-  t.equal(await kindOf(lookedUp([[]])), 'dns')
+  t.equal(await kindOf(lookedUp([[]])), 'unreachable')
 })
 
 t.test('a name whose every address is allowed needs no TLS, and no other does', async t => {
   const over = (...addresses: string[]) =>
     lookedUp([ipv4(...addresses)], { allow: ['10.0.0.0/8'], protocol: 'http:' })
   t.strictSame(await over('10.0.0.1', '10.0.0.2'), ipv4('10.0.0.1', '10.0.0.2'))
-  t.equal(await kindOf(over('10.0.0.1', '8.8.8.8')), 'not_allowed')
+  t.equal(await kindOf(over('10.0.0.1', '8.8.8.8')), 'unreachable')
   await t.rejects(over('8.8.8.8'), /has to be called with https/)
   const named = { allow: ['Name.example.'], protocol: 'http:' as const }
   t.strictSame(await lookedUp([ipv4('192.168.0.1')], named), ipv4('192.168.0.1'))
@@ -201,7 +201,7 @@ t.test('a name server that changes its mind gets nowhere', async t => {
   const lookup = promisify(guard.lookupFor('https:'))
   const connect = () => lookup('rebind.example', { all: true })
   t.strictSame(await connect(), ipv4('8.8.8.8'))
-  t.equal(await kindOf(connect()), 'not_allowed')
+  t.equal(await kindOf(connect()), 'unreachable')
   t.strictSame(await connect(), ipv4('8.8.8.8'))
-  t.equal(await kindOf(connect()), 'dns')
+  t.equal(await kindOf(connect()), 'unreachable')
 })

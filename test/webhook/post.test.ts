@@ -31,7 +31,7 @@ function sender(
     secrets = [SECRET],
   }: Partial<ConstructorParameters<typeof Sender>[0]> = {},
 ): Sender {
-  const own = new Sender({ guard, secrets, limits })
+  const own = new Sender({ guard, secrets, limits: { unreachable_ms: 0, ...limits } })
   t.teardown(() => own.close())
   return own
 }
@@ -85,6 +85,11 @@ t.test('Retry-After is told in seconds', async t => {
   const inAnHour = await after(new Date(Date.now() + 3_600_000).toUTCString())
   t.ok(Math.abs((inAnHour.retry_after_seconds ?? 0) - 3600) <= 2)
   t.notOk('retry_after_seconds' in (await after('soon')))
+  t.match(await after('9'.repeat(400)), { retry_after_seconds: 36_000 }, 'however many digits')
+  const twice = await attemptAt(t, reply =>
+    reply.setHeader('retry-after', ['soon', '60', '5']).writeHead(503).end(),
+  )
+  t.match(twice, { status: 503, retry_after_seconds: 60 }, 'of several the longest')
 })
 
 t.test('a redirect is not followed', async t => {
@@ -146,13 +151,57 @@ t.test('a connection that ends without a status, or does not speak HTTP', async 
   }
 })
 
+t.test('what comes without end before, around or after a status is cut off', async t => {
+  const chunks = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n'
+  for (const [begin, flood, end] of [
+    ['', 'HTTP/1.1 103 Early Hints\r\n\r\n', { error: 'no_response' }],
+    [
+      '',
+      `HTTP/1.1 103 Early Hints\r\nlink: ${'x'.repeat(9_000)}\r\n\r\n`,
+      { error: 'no_response' },
+    ],
+    ['', 'HTTP/1.1 102 Processing\r\n\r\n', { error: 'no_response' }],
+    ['', '\r\n', { error: 'no_response' }],
+    ['HTTP/1.1 200 OK\r\n', 'x: y\r\n', { error: 'no_response' }],
+    [chunks, `1;${'e'.repeat(5_000)}\r\n.\r\n`, { status: 200 }],
+    [`${chunks}0\r\n`, 'x: y\r\n', { status: 200 }],
+  ] as const) {
+    const { port, sent } = await floods(t, begin, flood)
+    const own = sender(t, { limits: { attempt_ms: 30_000, response_ms: 30_000 } })
+    const attempt = await own.post({ ...message, url: `http://127.0.0.1:${port}/` })
+    t.match(attempt, end, flood.slice(0, 30))
+    // What the buffers of both ends took in before the reader left.
+    t.ok((await sent()) < 16 * 1024 * 1024, `${await sent()} bytes`)
+  }
+})
+
+t.test('what may not be called and what does not exist are not told apart', async t => {
+  const attempts = await Promise.all(
+    [['10.0.0.1'], []].map(async addresses => {
+      const resolve = async () => addresses.map(address => ({ address, family: 4 as const }))
+      const guard = new Guard({ allow: [], loopback: false, resolve })
+      const own = sender(t, { guard, limits: { unreachable_ms: 300 } })
+      const { detail, milliseconds, ...told } = await own.post({
+        ...message,
+        url: 'https://name.example/',
+      })
+      t.ok(milliseconds >= 299, 'neither is known sooner')
+      t.ok(detail, 'the log tells')
+      return told
+    }),
+  )
+  t.strictSame(attempts, [{ error: 'unreachable' }, { error: 'unreachable' }])
+})
+
 t.test('no connection, no name and no trust are told apart', async t => {
   const { port } = await receiver(t, 200)
   const own = sender(t)
   t.match(await own.post({ ...message, url: `https://127.0.0.1:${port}/` }), { error: 'tls' })
   const guard = new Guard({ allow: [], loopback: true, resolve: async () => [] })
   const nameless = sender(t, { guard })
-  t.match(await nameless.post({ ...message, url: 'https://name.example/' }), { error: 'dns' })
+  t.match(await nameless.post({ ...message, url: 'https://name.example/' }), {
+    error: 'unreachable',
+  })
   for (const scheme of ['http', 'https']) {
     const url = `${scheme}://127.0.0.1:${await freePort()}/`
     t.match(await own.post({ ...message, url }), { error: 'connect' })
@@ -171,11 +220,11 @@ t.test('nothing is connected to for a URL that may not be called', async t => {
   for (const host of privateHosts) {
     for (const scheme of ['http', 'https']) {
       const url = `${scheme}://${host}:${target.port}/`
-      t.match(await own.post({ ...message, url }), { error: 'not_allowed' }, url)
+      t.match(await own.post({ ...message, url }), { error: 'unreachable' }, url)
     }
   }
   const url = target.url.replace('http://', 'http://user:password@')
-  t.match(await sender(t).post({ ...message, url }), { error: 'not_allowed' })
+  t.match(await sender(t).post({ ...message, url }), { error: 'unreachable' })
   t.equal(target.connections(), 0)
 })
 
@@ -187,7 +236,7 @@ t.test('an address is refused at the connection too, whatever let it come so far
   const own = sender(t, { guard: new Blind({ allow: [], loopback: false }) })
   for (const host of ['127.0.0.1', '[::ffff:127.0.0.1]', 'localhost']) {
     const url = `http://${host}:${target.port}/`
-    t.match(await own.post({ ...message, url }), { error: 'not_allowed' }, url)
+    t.match(await own.post({ ...message, url }), { error: 'unreachable' }, url)
   }
   t.equal(target.connections(), 0)
 })
@@ -208,7 +257,7 @@ t.test('a socket at another address than was vetted is closed before anything is
   }
   const own = sender(t, { guard: new Fooled({ allow: ['10.0.0.0/8'], loopback: false }) })
   const url = `http://name.example:${(server.address() as AddressInfo).port}/`
-  t.match(await own.post({ ...message, url }), { error: 'not_allowed' })
+  t.match(await own.post({ ...message, url }), { error: 'unreachable' })
   t.equal(await bytesRead, 0)
 })
 
@@ -225,7 +274,7 @@ t.test('a name is resolved once an attempt, and connected to where it was vetted
   t.match(await own.post({ ...message, url }), { status: 200 })
   t.equal(target.received[0]?.headers['host'], `rebind.example:${target.port}`)
   t.equal(answers.length, 1)
-  t.match(await own.post({ ...message, url }), { error: 'not_allowed' })
+  t.match(await own.post({ ...message, url }), { error: 'unreachable' })
   t.equal(target.connections(), 1)
 })
 
@@ -240,7 +289,7 @@ t.test('a host that is allowed is reached wherever it is', async t => {
   const at = (host: string) => own.post({ ...message, url: `http://${host}:${target.port}/` })
   t.match(await at('hooks.internal'), { status: 200 })
   t.match(await at('hooks.internal.'), { status: 200 })
-  t.match(await at('other.internal'), { error: 'not_allowed' })
+  t.match(await at('other.internal'), { error: 'unreachable' })
 })
 
 t.test('no proxy of the environment is asked', async t => {
@@ -282,6 +331,28 @@ async function rawServer(t: Test, said: string): Promise<number> {
   await once(server, 'listening')
   t.teardown(() => server.close())
   return (server.address() as AddressInfo).port
+}
+
+/** Begins so, and then says one thing as often as it is read. */
+async function floods(t: Test, begin: string, flood: string) {
+  const chunk = flood.repeat(Math.ceil(65_536 / flood.length))
+  const gone: Promise<number>[] = []
+  const server = createServer(socket => {
+    gone.push(new Promise(resolve => socket.on('close', () => resolve(socket.bytesWritten))))
+    const pour = () => {
+      while (!socket.destroyed && socket.write(chunk));
+    }
+    socket.on('error', () => undefined).on('drain', pour)
+    socket.resume().once('data', () => {
+      socket.write(begin)
+      pour()
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  return { port, sent: async () => Math.max(...(await Promise.all(gone))) }
 }
 
 /** A port on which nobody listens any more. */

@@ -16,9 +16,10 @@ export function endOf(
   return wait_seconds === undefined ? { state: 'dead' } : { state: 'due', wait_seconds }
 }
 
-/** The attempt as the callback shows it. */
+/** The attempt as the callback shows it: of a receiver that only this network reaches, not what it answered. */
 export function recordOf(attempt: Attempt): object {
-  const { status = null, error = null, milliseconds, response = null } = attempt
+  const { status = null, error = null, milliseconds } = attempt
+  const response = attempt.is_private ? null : (attempt.response ?? null)
   const outcome = isTaken(attempt) ? 'delivered' : 'failed'
   return { outcome, status, error, milliseconds, response }
 }

@@ -538,7 +538,28 @@ t.test('a host has its slots however its URL is spelled', async t => {
   t.strictSame(await s.database.query('select distinct callback_host from barriers'), [
     { callback_host: 'v.example' },
   ])
-  const odd = [`https://${'a'.repeat(300)}.example/`, 'https://a\\b/', 'https:///a/']
+  const odd = [
+    `https://${'a'.repeat(300)}.example/`,
+    `https://${'a'.repeat(64)}.example/`,
+    `https://${'a.'.repeat(127)}example/`,
+    `https://${'a.'.repeat(124)}exam:65535/`,
+    'https://a\\b/',
+    'https:///a/',
+    'https://./h?token=SECRET',
+    'https://../',
+    'https://.../',
+    'https://.example/',
+    'https://a..example/',
+    'https://example../',
+    'https://%2E/',
+    'https://\u3002/',
+    `https://a'b.example/`,
+    'https://a,b.example/',
+    'https://a*.example/',
+    'https://:443/',
+    'https://@/',
+    'https://user@/',
+  ]
   for (const url of odd)
     t.match(await s.enqueue('odd', { total: 1, callback: { url } }), {
       status: 400,

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
@@ -36,6 +37,14 @@ export function hostOf(url: string): string {
   return `${hostname.replace(/\.$/, '')}${port && `:${port}`}`
 }
 
+/** An address, or labels of 1 to 63 characters that a name server could be asked for, 253 together; one dot may end it. */
+function hasHost(url: string): boolean {
+  const { hostname } = new URL(url)
+  if (isIP(hostname.replace(/^\[(.*)\]$/, '$1'))) return true
+  const name = hostname.replace(/\.$/, '')
+  return name.length <= 253 && /^[\w-]{1,63}(\.[\w-]{1,63})*$/.test(name)
+}
+
 /** What a producer wants to be told, where, and with which words of its own. */
 export const CallbackWish = z
   .strictObject({
@@ -50,8 +59,8 @@ export const CallbackWish = z
         'has to be an http or https URL',
       )
       .refine(
-        url => !URL.canParse(url) || hostOf(url).length <= 255,
-        'has to have a host of at most 255 characters',
+        url => !URL.canParse(url) || (hasHost(url) && hostOf(url).length <= 255),
+        'has to have a host: an address, or a name of labels with 1 to 63 letters, digits, - and _, at most 255 characters with its port',
       )
       .optional()
       .describe('Where the message is POSTed, signed as Standard Webhooks asks.'),

@@ -9,6 +9,7 @@ import { machine } from './measure/machine.ts'
 import { keep, type Report, table } from './measure/report.ts'
 import { Scope } from './measure/scope.ts'
 import { profile } from './profile.ts'
+import { receivers } from './receivers.ts'
 import { replicas } from './replicas.ts'
 import { run } from './run.ts'
 import { postgresVersion } from './servers/postgres.ts'
@@ -20,6 +21,7 @@ const benches: Record<string, Bench> = {
   latency,
   replicas,
   isolation,
+  receivers,
   profile,
   builds,
 }

@@ -27,16 +27,19 @@ async function hearUntilLost(
   signal: AbortSignal,
 ): Promise<void> {
   const client = new Client({ ...connection, keepAlive: true, connectionTimeoutMillis: 5000 })
-  const lost = new AbortController()
-  client.on('error', () => lost.abort())
-  client.on('end', () => lost.abort())
+  const over = new AbortController()
+  const end = () => over.abort()
+  client.on('error', end)
+  client.on('end', end)
   client.on('notification', ({ payload }) => hear(payload ?? ''))
-  const over = AbortSignal.any([signal, lost.signal])
+  // Not AbortSignal.any: `signal` lives as long as the process, and would keep something of each connection.
+  signal.addEventListener('abort', end)
   try {
     await client.connect()
     await client.query(`listen ${escapeIdentifier(channel)}`)
-    if (!over.aborted) await once(over, 'abort')
+    if (!over.signal.aborted && !signal.aborted) await once(over.signal, 'abort')
   } finally {
+    signal.removeEventListener('abort', end)
     // A server that hangs answers no goodbye.
     await Promise.race([client.end(), pause(GOODBYE_MS, undefined, { ref: false })])
   }

@@ -17,7 +17,7 @@ export class Callback {
   readonly #receiver: ChildProcess
   readonly #progress: Progress
   readonly #stop: AbortController
-  #lastAt = Date.now()
+  #lastAt = performance.now()
   #acceptedBody: string | undefined
 
   constructor(
@@ -43,10 +43,10 @@ export class Callback {
 
   /** The body of the first attempt that is accepted; undefined when the next attempt is long overdue. */
   async accepted(): Promise<string | undefined> {
-    if (this.attempts.length === 0) this.#lastAt = Date.now()
+    if (this.attempts.length === 0) this.#lastAt = performance.now()
     for (;;) {
       if (this.#acceptedBody !== undefined) return this.#acceptedBody
-      const now = Date.now()
+      const now = performance.now()
       const seconds = (now - this.#lastAt) / 1_000
       if (seconds > this.#dueAfterSeconds + PATIENCE_SECONDS) return undefined
       this.#progress.wait(waiting(this.attempts.length + 1, seconds, this.#dueAfterSeconds), now)
@@ -59,7 +59,7 @@ export class Callback {
   }
 
   #hear(attempt: Attempt, body: string): void {
-    this.#lastAt = Date.now()
+    this.#lastAt = performance.now()
     this.attempts.push(attempt)
     const { webhook_id, status, signature } = attempt
     if (status === 204) this.#acceptedBody ??= body

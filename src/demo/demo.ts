@@ -35,7 +35,7 @@ interface Stage {
 /** The main job on real input. Answers the exit code: 0 when the results are those of a direct computation, and the callback tells them. */
 export async function demo(folder: string, options: DemoOptions): Promise<number> {
   const { output = process.stdout } = options
-  const progress = new Progress(output, Date.now())
+  const progress = new Progress(output, performance.now())
   const processes = new Processes()
   const stop = new AbortController()
   const interrupt = (signal: NodeJS.Signals) => {

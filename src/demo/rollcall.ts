@@ -145,21 +145,21 @@ export class Rollcall {
   /** What the service says of the callback, as soon as it is not about to be sent, or else after a while. */
   async callback(
     execution_id: string,
-    giveUpAt = Date.now() + REPLY_MS,
+    giveUpAt = performance.now() + REPLY_MS,
   ): Promise<z.infer<typeof CallbackState>> {
     const path = `${executionPath(execution_id)}/callback`
     const callback = read(CallbackState, await this.#ask({ method: 'GET', path }))
     const isPending = callback.state === 'due' || callback.state === 'delivering'
-    if (!isPending || Date.now() > giveUpAt) return callback
+    if (!isPending || performance.now() > giveUpAt) return callback
     await rest(REST_MS)
     return this.callback(execution_id, giveUpAt)
   }
 
-  async #ask(ask: Ask, giveUpAt = Date.now() + PATIENCE_MS): Promise<Reply> {
+  async #ask(ask: Ask, giveUpAt = performance.now() + PATIENCE_MS): Promise<Reply> {
     const reply = await this.#attempt(ask)
     if (reply !== undefined && reply.status < 500) return reply
     this.#signal?.throwIfAborted()
-    if (Date.now() > giveUpAt) {
+    if (performance.now() > giveUpAt) {
       const said = reply === undefined ? 'does not answer' : `answers ${reply.status}`
       throw new DemoFailure(`The service at ${this.#url} ${said} to ${ask.method} ${ask.path}.`)
     }

@@ -38,7 +38,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
   readonly #ticks: NodeJS.Timeout
   #expected: number | undefined
   #published = 0
-  #lastLifeAt = Date.now()
+  #lastLifeAt = performance.now()
   #isEnding = false
 
   constructor(setting: Setting) {
@@ -77,7 +77,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
   }
 
   #hearProducer(said: FromProducer): void {
-    this.#lastLifeAt = Date.now()
+    this.#lastLifeAt = performance.now()
     if (said.type === 'publish') {
       this.#published += 1
       this.queue.publish(said.message)
@@ -91,7 +91,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
 
   #hearWorker(worker: Worker, said: FromWorker): void {
     const { queue, tally, trouble } = this
-    const now = Date.now()
+    const now = performance.now()
     tally.hear(said)
     if (said.type !== 'give_back' && said.type !== 'claim') this.#lastLifeAt = now
     switch (said.type) {
@@ -125,7 +125,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
   }
 
   #deliver(): void {
-    const now = Date.now()
+    const now = performance.now()
     for (const worker of this.#workers.filter(({ idle }) => idle)) {
       const delivery = this.queue.receive(worker.name, now)
       if (delivery === undefined) break
@@ -140,7 +140,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
   #tick(): void {
     this.#deliver()
     if (this.#expected === undefined) return
-    const now = Date.now()
+    const now = performance.now()
     this.#setting.progress.draw(this.tally.counts, now)
     if (now - this.#lastLifeAt > STALL_MS) this.#fail(`Nothing moved for ${STALL_MS / 1_000} s.`)
   }

@@ -88,13 +88,13 @@ async function isRollcall(url: string): Promise<boolean> {
 async function ready(
   url: string,
   signal: AbortSignal,
-  until = Date.now() + START_MS,
+  until = performance.now() + START_MS,
 ): Promise<void> {
   signal.throwIfAborted()
   const reply = await get(`${url}/readyz`)
   const said = (await reply?.text()) ?? ''
   if (reply?.ok === true) return
-  if (Date.now() > until) throw new DemoFailure(`Rollcall at ${url} is not ready. ${said}`.trim())
+  if (performance.now() > until) throw new DemoFailure(`Rollcall at ${url} is not ready. ${said}`.trim())
   await rest(REST_MS)
   await ready(url, signal, until)
 }

@@ -29,7 +29,7 @@ function heard() {
   })
   const receiver = new EventEmitter()
   const stop = new AbortController()
-  const progress = new Progress(output, Date.now())
+  const progress = new Progress(output, performance.now())
   const callback = new Callback(receiver as ChildProcess, { progress, stop })
   const say = (said: FromReceiver) => receiver.emit('message', said)
   return { callback, receiver, say, stop, written }

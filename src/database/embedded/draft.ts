@@ -54,7 +54,9 @@ export async function sweepDrafts(root: string): Promise<void> {
   await Promise.all(
     names.map(async name => {
       const draft = await fs.lstat(join(root, name)).catch(absent)
-      if (draft === undefined || Date.now() - draft.mtimeMs < DRAFT_IS_STALE_AFTER_MS) return
+      if (draft === undefined) return
+      // A draft of the future was made before the clock was set back.
+      if (Math.abs(Date.now() - draft.mtimeMs) < DRAFT_IS_STALE_AFTER_MS) return
       await removeFolder(join(root, name))
     }),
   )

@@ -5,10 +5,10 @@ export async function poll<Answer>(
   ask: () => Promise<Answer | undefined>,
   { everyMs = 25, forMs = Infinity } = {},
 ): Promise<Answer | undefined> {
-  const deadline = Date.now() + forMs
+  const deadline = performance.now() + forMs
   for (;;) {
     const answer = await ask()
-    if (answer !== undefined || Date.now() > deadline) return answer
+    if (answer !== undefined || performance.now() > deadline) return answer
     await rest(everyMs)
   }
 }

@@ -95,7 +95,7 @@ export async function bringUp(
 
   const binaries = await findBinaries(folder, packaged, onProgress)
 
-  const begin = Date.now()
+  const begin = performance.now()
   let launched: Launched | undefined
   let reason = ''
   const ask = async () => {
@@ -109,7 +109,7 @@ export async function bringUp(
       launched = await launch(folder, binaries, settings)
     }
     reason = answer.reason
-    if (answer.isAbsent && Date.now() - begin > ABSENT_FOR_MS) throw notUp(folder, reason)
+    if (answer.isAbsent && performance.now() - begin > ABSENT_FOR_MS) throw notUp(folder, reason)
     return undefined
   }
   const up = await poll(ask, { forMs: RECOVERING_FOR_MS })

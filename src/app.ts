@@ -7,10 +7,15 @@ import { body } from './plugins/body.ts'
 import { callbacks } from './plugins/callbacks.ts'
 import { database } from './plugins/database.ts'
 import { parseQuery } from './plugins/query.ts'
-import { errors, refuse, refuseConnection } from './plugins/errors.ts'
+import { errors, refuse } from './plugins/errors.ts'
 import { collectPaths, refuseOtherMethods } from './plugins/methods.ts'
 import { openapi } from './plugins/openapi.ts'
+import { framing } from './plugins/framing.ts'
 import { readiness } from './plugins/readiness.ts'
+import { mostSockets } from './plugins/sockets/most.ts'
+import { refuseConnection } from './plugins/sockets/refuse.ts'
+import { Sockets } from './plugins/sockets/sockets.ts'
+import { sockets } from './plugins/sockets.ts'
 import { validation } from './plugins/validation.ts'
 import { loggerOptions } from './plugins/logging.ts'
 import { routes } from './routes/index.ts'
@@ -27,29 +32,30 @@ export async function buildApp(
   config: Config,
   connection: pg.ClientConfig,
 ): Promise<FastifyInstance> {
+  const own = new Sockets(mostSockets(config))
   const app = Fastify({
     logger: loggerOptions(config),
     // A line for each request would cost more than most requests; what fails is logged where it is refused.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
-    requestTimeout: 30_000,
     // Closing waits for callbacks on their way and for a statement in flight, which is longer than the ten seconds of avvio.
     pluginTimeout:
       (config.ROLLCALL_SHUTDOWN_SECONDS + config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS + 30) * 1000,
-    http: { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 },
-    keepAliveTimeout: 75_000,
+    serverFactory: handle => own.serverFor(handle),
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     routerOptions: { maxParamLength: 1024, querystringParser: parseQuery },
     frameworkErrors: refuse,
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: (error, socket) => refuseConnection(own, error, socket),
   })
   const paths = collectPaths(app)
   app.decorateRequest('namespace', '')
 
   await app.register(errors)
+  await app.register(framing)
   await app.register(validation)
   await app.register(body, { config })
+  await app.register(sockets, { own })
   await app.register(database, { config, connection })
   await app.register(callbacks, { config })
   await app.register(loops, { config, connection })

@@ -34,7 +34,7 @@ export interface Closing extends Execution {
 
 /** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
 export interface EndWaiter {
-  /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `Date.now()`) or when the service drains. */
+  /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `performance.now()`) or when the service drains. */
   stirred: (generation: number, deadline: number) => Promise<boolean>
   leave: () => void
 }
@@ -71,6 +71,7 @@ export class Closings {
   /** Answers every waiter early and ends the loops. */
   async drain(): Promise<void> {
     this.#drained.abort()
+    for (const key of this.#waiting.keys()) this.#wake(key)
     await this.#loops
   }
 
@@ -97,6 +98,11 @@ export class Closings {
     )
   }
 
+  /** How many callers wait. */
+  get waiting(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
+  }
+
   expect(execution: Execution): EndWaiter {
     const key = keyOf(execution)
     const waiter = new Waiter(this.#drained.signal)
@@ -109,7 +115,7 @@ export class Closings {
         return (await waiter.stirred(deadline)) && waiters.has(entry)
       },
       leave: () => {
-        waiters.delete(entry)
+        if (!waiters.delete(entry)) return
         if (waiters.size === 0) this.#waiting.delete(key)
         waiter.wake()
       },

@@ -47,7 +47,13 @@ export class Pulls {
   /** Answers every waiter early and ends the loop. */
   async drain(): Promise<void> {
     this.#drained.abort()
+    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.wake()
     await this.#loop
+  }
+
+  /** How many callers wait. */
+  get waiting(): number {
+    return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
   }
 
   expect(queue: Queue): Puller {

@@ -1,31 +1,39 @@
-import { setTimeout as pause } from 'node:timers/promises'
-
-/** Somebody who waits for something to happen, without a connection: woken by others, and no longer than his deadline. */
+/** Somebody who waits for something to happen, without a connection: woken by others, and no longer than a deadline. */
 export class Waiter {
   readonly #drained: AbortSignal
-  #woken = new AbortController()
+  #isWoken = false
+  #goOn: () => void = () => undefined
 
-  /** `drained`: the service stops, and answers everybody early. */
+  /** `drained`: the service stops. The signal outlives all waiters, so none is bound to it: its owner wakes them. */
   constructor(drained: AbortSignal) {
     this.#drained = drained
   }
 
   get isWoken(): boolean {
-    return this.#woken.signal.aborted
+    return this.#isWoken
   }
 
   wake(): void {
-    this.#woken.abort()
+    this.#isWoken = true
+    this.#goOn()
   }
 
-  /** Whether he was woken since the last time; false at the deadline (of `Date.now()`) or when the service drains. */
+  /** Whether it was woken since the last time; false at the deadline (of `performance.now()`) or when the service drains. */
   async stirred(deadline: number): Promise<boolean> {
-    const milliseconds = Math.max(0, deadline - Date.now())
-    const signal = AbortSignal.any([this.#woken.signal, this.#drained])
-    await pause(milliseconds, undefined, { signal }).catch(() => undefined)
-    const stirred = this.isWoken && !this.#drained.aborted && Date.now() < deadline
-    // Who was woken too late passes it on.
-    if (stirred) this.#woken = new AbortController()
+    if (!this.#isWoken && !this.#drained.aborted) await this.#rest(deadline - performance.now())
+    const stirred = this.#isWoken && !this.#drained.aborted && performance.now() < deadline
+    // Woken too late, it stays so, for whoever passes that on.
+    if (stirred) this.#isWoken = false
     return stirred
+  }
+
+  async #rest(milliseconds: number): Promise<void> {
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, Math.max(0, milliseconds))
+      this.#goOn = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 }

@@ -1,10 +1,9 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
-import type { Socket } from 'node:net'
-import { STATUS_CODES } from 'node:http'
 import { DatabaseRefusal } from '../database/fault.ts'
 import { stringify } from '../json.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
+import { RefusalLog } from './refusal-log.ts'
 
 /** Errors of Fastify and its plugins, in our words; what else is the caller's fault breaks a rule of the schema. */
 const byStatus: Readonly<Record<number, RefusalCode>> = {
@@ -16,11 +15,7 @@ const byStatus: Readonly<Record<number, RefusalCode>> = {
   415: 'unsupported_media_type',
 }
 
-/** Node's errors of connections that never became a request. */
-const byNodeCode: Readonly<Record<string, RefusalCode>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
-  HPE_HEADER_OVERFLOW: 'headers_too_large',
-}
+const refused = new RefusalLog()
 
 /** Whatever goes wrong, wherever, is answered as problem details (RFC 9457). */
 export const errors = plugin(
@@ -43,16 +38,12 @@ export function refuse(
 ): FastifyReply {
   const refusal = refusalOf(error, request)
   // A 4xx of the database is a value that the schema should have refused.
-  const isTold =
-    refusal.status < 500
-      ? refusal instanceof DatabaseRefusal
-      : refusal.code !== 'draining' && refusal.code !== 'not_ready'
-  if (isTold) {
-    request.log[refusal.status === 500 ? 'error' : 'warn'](
-      { err: refusal.cause ?? refusal },
-      refusal.message,
-    )
-  }
+  if (refusal.status < 500 && refusal instanceof DatabaseRefusal)
+    request.log.warn({ err: refusal.cause ?? refusal }, refusal.message)
+  if (refusal.status === 500) request.log.error({ err: refusal.cause ?? refusal }, refusal.message)
+  // Of one that stops or is not fit, readiness tells.
+  if (refusal.status === 503 && refusal.code !== 'draining' && refusal.code !== 'not_ready')
+    refused.tell(request.server.log, refusal)
   return reply
     .code(refusal.status)
     .headers(refusal.headers)
@@ -80,29 +71,4 @@ function routeNotFound({ method, url }: FastifyRequest): Refusal {
   return new Refusal('route_not_found', {
     detail: `There is no route ${method} ${url.split('?')[0]}; see /docs.`,
   })
-}
-
-/** For Fastify's `clientErrorHandler`: what arrived is no HTTP request, so the reply is written by hand. */
-export function refuseConnection(
-  this: FastifyInstance,
-  error: Error & { code?: string },
-  socket: Socket,
-): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const code = byNodeCode[error.code ?? '']
-  const message = 'The request is not HTTP/1.1.'
-  const refusal = code
-    ? new Refusal(code)
-    : new Refusal('invalid_request', { detail: message, errors: [{ path: '', message }] })
-  const text = stringify(refusal.problem)
-  socket.end(
-    [
-      `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`,
-      'content-type: application/problem+json',
-      `content-length: ${Buffer.byteLength(text)}`,
-      'connection: close',
-      '',
-      text,
-    ].join('\r\n'),
-  )
 }

@@ -26,7 +26,7 @@ class Readiness {
   /** The schema or the settings are wrong; a database that is away is not: requests find that out themselves. */
   #unfit: Refusal | undefined = new Refusal('not_ready', {}, retryAfter)
   #verdict: Promise<Refusal | undefined> = Promise.resolve(this.#unfit)
-  #judgedAt = 0
+  #judgedAt = -Infinity
 
   constructor(app: FastifyInstance, config: Config) {
     this.#app = app
@@ -36,8 +36,9 @@ class Readiness {
   /** Why not, or nothing. */
   async check(): Promise<Refusal | undefined> {
     if (this.#draining) return new Refusal('draining', {}, retryAfter)
-    if (Date.now() - this.#judgedAt > FRESH_MS) {
-      this.#judgedAt = Date.now()
+    const now = performance.now()
+    if (now - this.#judgedAt > FRESH_MS) {
+      this.#judgedAt = now
       this.#verdict = this.#judge()
     }
     return this.#verdict
@@ -72,7 +73,12 @@ class Readiness {
     this.#inFlight += 1
   }
 
-  leave(): void {
+  /** Requests that are neither answered nor given up by their callers. */
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  readonly leave = (): void => {
     this.#inFlight -= 1
     if (this.#inFlight === 0) this.#onIdle()
   }
@@ -95,14 +101,11 @@ export const readiness = plugin<{ config: Config }>(
     app.decorate('readiness', own)
     app.addHook('onRequest', (_request, reply, next) => {
       own.enter()
+      reply.onGone(own.leave)
       // The client comes again over another connection, to another replica, before this one is cut.
       if (own.isDraining) reply.header('connection', 'close')
       next()
     })
-    app.addHook('onResponse', (_request, _reply, next) => {
-      own.leave()
-      next()
-    })
   },
-  { name: 'readiness', dependencies: ['database'] },
+  { name: 'readiness', dependencies: ['database', 'sockets'] },
 )

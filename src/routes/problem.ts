@@ -10,6 +10,7 @@ const unheard = [
   'invalid_request',
   'request_timeout',
   'uri_too_long',
+  'expectation_failed',
   'headers_too_large',
 ] as const satisfies RefusalCode[]
 

@@ -17,6 +17,7 @@ const anyRoute: RefusalCode[] = [
   'invalid_request',
   'request_timeout',
   'uri_too_long',
+  'expectation_failed',
   'headers_too_large',
 ]
 const probing: RefusalCode[] = [

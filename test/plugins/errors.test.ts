@@ -92,9 +92,10 @@ t.test(
       const { status, body } = await s.call('GET', `/docs/static/${name}`)
       t.match({ status, body }, { status: 404, body: { code: 'route_not_found' } }, name)
     }
+    // A file in memory is sent whole, whatever part or version of it is asked for.
     for (const headers of [{ range: 'bytes=9999999-' }, { 'if-match': '"x"' }]) {
-      const { status, body } = await s.call('GET', '/docs/static/index.css', undefined, headers)
-      t.match({ status, body }, { status: 400, body: { code: 'invalid_request' } }, headers)
+      const { status } = await s.call('GET', '/docs/static/index.css', undefined, headers)
+      t.match(status, 200, headers)
     }
   },
 )

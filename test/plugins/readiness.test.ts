@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { poll } from '../../src/database/embedded/poll.ts'
 import { readMigrations } from '../../src/database/migrate/files.ts'
 import { clonedDatabase, type Database } from '../fixtures/database.ts'
+import { until } from '../fixtures/gate.ts'
 import { type Reply, service } from '../fixtures/service.ts'
 
 const newest = (await readMigrations()).at(-1)?.version ?? 0
@@ -125,6 +126,29 @@ t.test('a database that takes no writes is not ready', async t => {
   const s = await service(t, { database })
   mustBeUnready(t, await s.call('GET', '/readyz'), /no writes/)
   mustBeUnready(t, await s.claim('a', 0), /no writes/)
+})
+
+t.test('a clock that is set back does not keep a verdict', async t => {
+  const database = await clonedDatabase(t)
+  const [row] = await database.query<{ name: string }>('select current_database() as name')
+  const s = await service(t, { database })
+  t.equal((await s.call('GET', '/readyz')).status, 200)
+  const real = Date.now
+  t.teardown(() => (Date.now = real))
+  Date.now = () => real() - 3_600_000
+  const readOnly = async (word: string) => {
+    await database.query(
+      `begin read write; alter database "${row?.name ?? ''}" set default_transaction_read_only = ${word}; commit`,
+    )
+    await database.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and application_name = 'rollcall'`,
+    )
+  }
+  await readOnly('on')
+  await until(async () => (await s.call('GET', '/readyz')).status === 503, 'it is not ready')
+  await readOnly('off')
+  await until(async () => (await s.call('GET', '/readyz')).status === 200, 'it is ready again')
 })
 
 t.test('a service that drains is red first and still serves', async t => {

@@ -1,5 +1,8 @@
 // What needs no Postgres.
 import '../json.test.ts'
+import '../loops/waiter.test.ts'
+import '../plugins/refusal-log.test.ts'
+import '../plugins/sockets/sockets.test.ts'
 import '../demo/callback.test.ts'
 import '../demo/checksum.test.ts'
 import '../demo/compare.test.ts'

@@ -59,22 +59,29 @@ export const getBarrier: Routes = async app => {
     // Who holds what may be long to read: nobody shares a run with it.
     const read = async () => (ask.claims ? app.ask<Answer>(sql, ask) : (await run([ask]))[0])
     const waiter = app.closings.expect(ask)
-    reply.raw.once('close', waiter.leave)
-    const deadline = Date.now() + wait_seconds * 1000
-    let answer = await read()
-    const { generation: waitedFor } = answer
-    let stirred = wait_seconds > 0
-    while (
-      stirred &&
-      answer.outcome === 'found' &&
-      answer.state === 'open' &&
-      answer.generation === waitedFor
-    ) {
-      stirred = await waiter.stirred(waitedFor, deadline)
-      answer = await read()
+    reply.onGone(waiter.leave)
+    const deadline = performance.now() + wait_seconds * 1000
+    try {
+      let answer = await read()
+      const { generation: waitedFor } = answer
+      let stirred = wait_seconds > 0
+      while (
+        stirred &&
+        answer.outcome === 'found' &&
+        answer.state === 'open' &&
+        answer.generation === waitedFor
+      ) {
+        stirred = await waiter.stirred(waitedFor, deadline)
+        answer = await read()
+      }
+      return barrierOf(answer)
+    } finally {
+      waiter.leave()
     }
-    const { outcome, ...barrier } = answer
-    if (outcome !== 'found') throw new Refusal(outcome, { generation: barrier.generation })
-    return barrier
   })
+}
+
+function barrierOf({ outcome, ...barrier }: Answer): Omit<Answer, 'outcome'> {
+  if (outcome !== 'found') throw new Refusal(outcome, { generation: barrier.generation })
+  return barrier
 }

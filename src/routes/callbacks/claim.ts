@@ -69,8 +69,8 @@ export const claimCallbacks: Routes = async app => {
     const { queue, limit: most, lease_seconds, wait_seconds } = body
     const ask = { namespace, queue, most, lease_seconds, ...app.message, reply_bytes: REPLY_BYTES }
     const puller = app.pulls.expect({ namespace, queue })
-    reply.raw.once('close', puller.leave)
-    const deadline = Date.now() + wait_seconds * 1000
+    reply.onGone(puller.leave)
+    const deadline = performance.now() + wait_seconds * 1000
     try {
       let answer: Answer
       do answer = await app.ask<Answer>(sql, ask, { once: true })

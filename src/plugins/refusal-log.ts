@@ -1,0 +1,30 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Refusal, RefusalCode } from '../refusals.ts'
+
+const EVERY_MS = 1_000
+
+/** At most one line a second for each code, with how many it stands for: a flood of refusals is no flood of log. */
+export class RefusalLog {
+  readonly #more = new Map<RefusalCode, number>()
+
+  /** Without a stack: it would show where the refusal was made, and not why. */
+  tell(log: FastifyBaseLogger, { code, message, cause }: Refusal): void {
+    const more = this.#more.get(code)
+    if (more !== undefined) return void this.#more.set(code, more + 1)
+    // Of a cause its code only: its message may quote what a caller sent.
+    const { code: reason } = (cause ?? {}) as { code?: string }
+    log.warn({ code, ...(reason !== undefined && { reason }) }, message)
+    this.#rest(log, code, message)
+  }
+
+  #rest(log: FastifyBaseLogger, code: RefusalCode, message: string): void {
+    this.#more.set(code, 0)
+    setTimeout(() => {
+      const count = this.#more.get(code) ?? 0
+      this.#more.delete(code)
+      if (count === 0) return
+      log.warn({ code, count }, message)
+      this.#rest(log, code, message)
+    }, EVERY_MS).unref()
+  }
+}

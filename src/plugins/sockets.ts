@@ -1,0 +1,51 @@
+import type { FastifyReply } from 'fastify'
+import plugin from 'fastify-plugin'
+import type { Socket } from 'node:net'
+import { loop } from '../loops/loop.ts'
+import { refuseTunnel } from './sockets/refuse.ts'
+import type { Sockets } from './sockets/sockets.ts'
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /**
+     * Runs `work` once, when this reply is over: its caller has taken it, or is gone, at whatever moment. At once if it is
+     * over already.
+     */
+    onGone: (work: () => void) => void
+  }
+}
+
+/** Smaller replies fit into what the kernel keeps for a socket, and time alone bounds them. */
+const SMALL_BYTES = 16 * 1024
+
+/** What callers leave unread, and what they leave behind, is bounded and ended here, for all routes. */
+export const sockets = plugin<{ own: Sockets }>(
+  async (app, { own }) => {
+    app.decorateReply('onGone', function onGone(this: FastifyReply, work: () => void) {
+      if (this.raw.destroyed) work()
+      else this.raw.once('close', work)
+    })
+    // A caller that is gone is not served; of a socket that was cut this ends the sixteen requests that came before the cut.
+    app.addHook('preHandler', (_request, reply, next) => {
+      if (!reply.raw.destroyed) next()
+    })
+    app.addHook('onSend', (_request, reply, payload, next) => {
+      const { raw } = reply
+      if (typeof payload === 'string' && payload.length >= SMALL_BYTES)
+        // As bytes it is held once, outside the heap, until the caller has it.
+        payload = Buffer.from(payload)
+      if (Buffer.isBuffer(payload)) own.sent(raw, payload.length)
+      // Behind another reply it waits here: Node would take it, stop reading from the socket, and not see its caller leave.
+      if (raw.socket === null && !raw.destroyed) raw.once('socket', () => next(null, payload))
+      else next(null, payload)
+    })
+    app.server.on('connect', (_request, socket) => refuseTunnel(own, socket as Socket))
+    const closed = new AbortController()
+    app.addHook('onListen', async () => {
+      void loop(async () => own.lookOnce(), { restMs: 1_000, signal: closed.signal })
+    })
+    app.addHook('preClose', async () => own.hurry())
+    app.addHook('onClose', async () => closed.abort())
+  },
+  { name: 'sockets' },
+)

@@ -1,0 +1,147 @@
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** A socket on which more requests wait for their replies is cut: one read brings 900 of them, and no honest client pipelines deeper. */
+const MOST_QUEUED = 16
+
+/** All replies together that callers have not taken. What is more cuts the socket whose reply waits longest. */
+const MOST_UNREAD_BYTES = 32 * 1024 * 1024
+
+/** How long a caller may take over one reply, and how long once the service stops. */
+const PATIENCE_MS = 60_000
+const LAST_PATIENCE_MS = 1_000
+
+/** How long an idle socket is kept, and how long where three quarters of all that may be are open. */
+const KEEP_ALIVE_MS = 75_000
+const SCARCE_KEEP_ALIVE_MS = 5_000
+
+/** The requests of one socket that are not over, in the order in which they came: the first one's reply has the socket. */
+interface Queue {
+  readonly responses: Set<ServerResponse>
+  /** The reply that was the first when somebody last looked, and since when it waits for its caller. */
+  head: ServerResponse | undefined
+  since: number
+}
+
+/**
+ * Every socket of a caller, and what is queued on it. Bounds what callers leave unread, and ends what they leave behind:
+ * Node tells only the response that has the socket when the caller is gone, so here all others are told as well.
+ */
+export class Sockets {
+  readonly #most: number
+  readonly #queues = new Map<Socket, Queue>()
+  /** Large replies on their way, the oldest first, with their bytes. */
+  readonly #unread = new Map<ServerResponse, number>()
+  #unreadBytes = 0
+  #patienceMs = PATIENCE_MS
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  /** For Fastify's `serverFactory`: a server whose requests are counted before they are routed. */
+  serverFor(handle: RequestListener): Server {
+    const server = createServer(
+      {
+        headersTimeout: 10_000,
+        requestTimeout: 30_000,
+        connectionsCheckingInterval: 1_000,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        // Node's own refusal has an empty body; ours is in src/plugins/framing.ts, as for an unknown Expect.
+        requireHostHeader: false,
+      },
+      (request, response) => {
+        if (this.#enters(request.socket, response)) handle(request, response)
+      },
+    )
+    server.on('connection', socket => this.#open(server, socket))
+    server.on('checkExpectation', (request, response) => server.emit('request', request, response))
+    return server
+  }
+
+  /** Whether what is written by hand can only be the reply to what came last: it is not whole, and nothing else is open. */
+  isFree(socket: Socket): boolean {
+    const [first, second] = this.#queues.get(socket)?.responses ?? []
+    return second === undefined && !first?.req.complete && !first?.headersSent
+  }
+
+  /** A large reply is on its way; `close` of the response ends that. */
+  sent(response: ServerResponse, bytes: number): void {
+    this.#unread.set(response, bytes)
+    this.#unreadBytes += bytes
+    for (const [oldest] of this.#unread) {
+      if (this.#unreadBytes <= MOST_UNREAD_BYTES) return
+      this.#cut(oldest.req.socket)
+    }
+  }
+
+  /** Cuts every socket whose caller takes too long over a reply; returns 0, so that the loop rests. */
+  lookOnce(now = performance.now()): 0 {
+    for (const [socket, queue] of this.#queues) {
+      const [head] = queue.responses
+      if (head === undefined || head !== queue.head || !head.writableEnded) {
+        queue.head = head
+        queue.since = now
+      } else if (now - queue.since >= this.#patienceMs) this.#cut(socket)
+    }
+    return 0
+  }
+
+  /** The service stops: nobody who does not read holds it up. */
+  hurry(): void {
+    this.#patienceMs = LAST_PATIENCE_MS
+    this.lookOnce()
+  }
+
+  #open(server: Server, socket: Socket): void {
+    if (this.#queues.size >= this.#most) return void socket.destroy()
+    const queue: Queue = { responses: new Set(), head: undefined, since: 0 }
+    this.#queues.set(socket, queue)
+    this.#keepAlive(server)
+    // One listener for each socket, however many requests it brings.
+    socket.once('close', () => {
+      this.#queues.delete(socket)
+      this.#keepAlive(server)
+      for (const response of queue.responses) {
+        if (response.socket !== null) continue
+        response.destroy()
+        response.emit('close')
+      }
+    })
+  }
+
+  /** Whether a request may go on; what else came in the same read as the one that was too many goes nowhere. */
+  #enters(socket: Socket, response: ServerResponse): boolean {
+    const queue = this.#queues.get(socket)
+    if (queue === undefined || socket.destroyed) return false
+    if (queue.responses.size >= MOST_QUEUED) {
+      this.#cut(socket)
+      return false
+    }
+    queue.responses.add(response)
+    response.once('close', () => {
+      queue.responses.delete(response)
+      if (this.#unread.size > 0) this.#taken(response)
+    })
+    return true
+  }
+
+  /** What its requests hold is free at once, and those that have not reached their handlers never do. */
+  #cut(socket: Socket): void {
+    for (const response of this.#queues.get(socket)?.responses ?? []) {
+      response.destroy()
+      this.#taken(response)
+    }
+    socket.destroy()
+  }
+
+  #taken(response: ServerResponse): void {
+    this.#unreadBytes -= this.#unread.get(response) ?? 0
+    this.#unread.delete(response)
+  }
+
+  #keepAlive(server: Server): void {
+    const isScarce = this.#queues.size > this.#most * 0.75
+    server.keepAliveTimeout = isScarce ? SCARCE_KEEP_ALIVE_MS : KEEP_ALIVE_MS
+  }
+}

@@ -73,12 +73,6 @@ export const QueryWaitSeconds = digits(
   'How long to wait for the barrier to close.',
 ).optional()
 export const QueryLimit = digits(1, 1000, 'The most members of a page; 100 if left out.').optional()
-const QueryCursor = z
-  .string()
-  .min(1)
-  .max(1024)
-  .optional()
-  .describe('The next_cursor of the page before.')
 
 export const Generation = z.int().min(1).max(MOST_INT4).meta({
   format: 'int32',
@@ -115,26 +109,3 @@ export const RetryAfter = z
   .min(1)
   .max(MOST_INT4)
   .meta({ format: 'int32', description: 'Seconds to stay away.' })
-
-export const NextCursor = z
-  .string()
-  .nullable()
-  .describe('Only null ends the list; a page may be empty before that.')
-
-/** A cursor is opaque to callers: the values after which the next page begins. */
-export function toCursor(values: object): string {
-  return Buffer.from(JSON.stringify(values)).toString('base64url')
-}
-
-/** Reads a cursor back, by the schema of its values. */
-export function cursorOf<Values extends z.ZodType>(values: Values) {
-  return QueryCursor.transform((cursor, context): z.output<Values> | undefined => {
-    if (cursor === undefined) return undefined
-    try {
-      return values.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()))
-    } catch {
-      context.addIssue({ code: 'custom', message: 'has to be a next_cursor of this list' })
-      return z.NEVER
-    }
-  })
-}

@@ -1,21 +1,15 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
-import {
-  cursorOf,
-  ExecutionId,
-  NextCursor,
-  QueryLimit,
-  type Routes,
-  toCursor,
-} from '../execution.ts'
+import { NextCursor, positionOf, QueryCursor, toCursor } from '../cursor.ts'
+import { ExecutionId, QueryLimit, type Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { Barrier, BarrierState } from './barrier.ts'
 
 /** The moment as text, so that no microsecond is lost. */
-const Cursor = z.strictObject({
-  created_at: z.iso.datetime().refine(moment => moment >= '1970'),
+const Position = z.strictObject({
+  created_at: z.iso.datetime({ precision: 6 }).refine(moment => moment >= '1970'),
   execution_id: ExecutionId,
 })
 
@@ -39,7 +33,7 @@ const schema = {
   querystring: z.strictObject({
     state: BarrierState.optional().describe('Only barriers in this state.'),
     prefix: Prefix.optional(),
-    cursor: cursorOf(Cursor),
+    cursor: QueryCursor,
     limit: QueryLimit,
   }),
   response: {
@@ -60,18 +54,20 @@ export const listExecutions: Routes = async app => {
   app.get('/executions', { schema }, async request => {
     const { namespace, query } = request
     const { state, prefix, cursor, limit: page = 100 } = query
+    const list = { route: 'executions', state, prefix }
+    const after = positionOf(cursor, list, Position)
     const { data, next_created_at, next_execution_id } = await app.ask<Answer>(sql, {
       namespace,
       state,
       prefix,
-      after_created_at: cursor?.created_at,
-      after_execution_id: cursor?.execution_id,
+      after_created_at: after?.created_at,
+      after_execution_id: after?.execution_id,
       page,
     })
     const next_cursor =
       next_execution_id === undefined
         ? null
-        : toCursor({ created_at: next_created_at, execution_id: next_execution_id })
+        : toCursor(list, { created_at: next_created_at, execution_id: next_execution_id })
     return { data, next_cursor }
   })
 }

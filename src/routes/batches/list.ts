@@ -2,20 +2,13 @@ import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import {
-  cursorOf,
-  Int32,
-  NextCursor,
-  QueryGeneration,
-  QueryLimit,
-  type Routes,
-  toCursor,
-} from '../execution.ts'
+import { NextCursor, notOfThisList, positionOf, QueryCursor, toCursor } from '../cursor.ts'
+import { Int32, QueryGeneration, QueryLimit, type Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { Batch, BatchesParams, BatchState } from './batch.ts'
 
-const Cursor = z.strictObject({ generation: Int32, after: Int32 })
+const Position = z.strictObject({ generation: Int32, after: Int32 })
 
 const schema = {
   summary: 'List batches in index order',
@@ -25,7 +18,7 @@ const schema = {
   querystring: z.strictObject({
     state: BatchState.optional().describe('Only batches in this state.'),
     generation: QueryGeneration,
-    cursor: cursorOf(Cursor),
+    cursor: QueryCursor,
     limit: QueryLimit,
   }),
   response: {
@@ -47,21 +40,25 @@ export const listBatches: Routes = async app => {
   app.get('/executions/:execution_id/batches', { schema }, async request => {
     const { namespace, params, query } = request
     const { cursor, state, limit: page = 100 } = query
+    const list = { route: 'batches', ...params, state }
+    const begin = positionOf(cursor, list, Position)
+    if (begin && query.generation !== undefined && query.generation !== begin.generation)
+      throw notOfThisList('generation')
     // A list goes on in the generation it began in; generation 0 has no barrier to be replaced.
-    const generation = query.generation ?? (cursor?.generation || undefined)
+    const generation = query.generation ?? (begin?.generation || undefined)
     const answer = await app.ask<Answer>(sql, {
       namespace,
       ...params,
       generation,
       state,
-      after: cursor?.after ?? -1,
+      after: begin?.after ?? -1,
       page,
     })
     if (answer.outcome !== 'found')
       throw new Refusal(answer.outcome, { generation: answer.generation })
     const { data, next_after: after } = answer
     const next_cursor =
-      after === undefined ? null : toCursor({ generation: answer.generation, after })
+      after === undefined ? null : toCursor(list, { generation: answer.generation, after })
     return { data, next_cursor }
   })
 }

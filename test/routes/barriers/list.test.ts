@@ -39,7 +39,9 @@ const insert = (ids: string, created: string, state = `'open'`) =>
 
 const idOf = (number: number) => `tie-${String(number).padStart(2, '0')}`
 
-const forged = (values: unknown) => Buffer.from(JSON.stringify(values)).toString('base64url')
+/** The list is right, and the position is not. */
+const forged = (position: unknown) =>
+  Buffer.from(JSON.stringify({ list: { route: 'executions' }, position })).toString('base64url')
 
 t.test('executions are listed newest first, with their whole bodies', async t => {
   t.strictSame((await s.call('GET', '/executions')).body, { data: [], next_cursor: null })
@@ -200,6 +202,7 @@ t.test('a cursor that this list did not return is refused', async t => {
     forged({ created_at, execution_id: '\0' }),
     forged({ created_at, execution_id: '\ud800' }),
     forged({ created_at, execution_id: 'a', extra: 1 }),
+    forged({ created_at: `2026-01-01T00:00:00.${'0'.repeat(130)}Z`, execution_id: 'a' }),
     'x'.repeat(2000),
   ]
   for (const cursor of wrong) {
@@ -207,4 +210,41 @@ t.test('a cursor that this list did not return is refused', async t => {
     t.equal(status, 400, Buffer.from(cursor, 'base64url').toString().slice(0, 80))
     t.match(body, { code: 'invalid_request', errors: [{ path: 'cursor' }] })
   }
+})
+
+t.test('a cursor goes on only in the list that it was made for', async t => {
+  await s.enqueue('made-1', { total: 3 })
+  await s.enqueue('made-2', { total: 3 })
+  for (const index of [0, 1]) await s.claim('made-1', index)
+  const lists = [
+    '/executions?limit=1',
+    '/executions?limit=1&state=open',
+    '/executions?limit=1&prefix=made',
+    '/executions?limit=1&prefix=made-',
+    '/executions?limit=1&prefix=made-&state=open',
+    '/executions/made-1/batches?limit=1',
+    '/executions/made-1/batches?limit=1&state=claimed',
+    '/executions/made-2/batches?limit=1&state=unclaimed',
+  ]
+  for (const made of lists) {
+    const { next_cursor } = (await s.call('GET', made)).body
+    t.type(next_cursor, 'string', made)
+    for (const asked of lists) {
+      const { status, body } = await s.call('GET', `${asked}&cursor=${next_cursor}`)
+      t.equal(status, made === asked ? 200 : 400, `${made} in ${asked}`)
+      if (status === 400)
+        t.match(body.errors, [{ path: 'cursor', message: /not of this list.* another/ }])
+    }
+    for (const odd of [next_cursor.slice(0, -3), `${next_cursor}=`, `${next_cursor}&cursor=x`])
+      t.equal((await s.call('GET', `${made}&cursor=${odd}`)).status, 400)
+    const other = made.replace('limit=1', 'limit=2')
+    t.equal((await s.call('GET', `${other}&cursor=${next_cursor}`)).status, 200, 'limit may differ')
+  }
+  const made = '/executions/made-1/batches?limit=1'
+  const { next_cursor } = (await s.call('GET', made)).body
+  t.equal((await s.call('GET', `${made}&generation=1&cursor=${next_cursor}`)).status, 200)
+  t.match(await s.call('GET', `${made}&generation=2&cursor=${next_cursor}`), {
+    status: 400,
+    body: { errors: [{ path: 'cursor', message: /another generation/ }] },
+  })
 })

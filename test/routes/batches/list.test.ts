@@ -1,4 +1,5 @@
 import t from 'tap'
+import { toCursor } from '../../../src/routes/cursor.ts'
 import { service } from '../../fixtures/service.ts'
 
 const s = await service(t)
@@ -39,7 +40,11 @@ async function fill(execution: string, states: (string | undefined)[]): Promise<
   }
 }
 
-const forged = (values: unknown) => Buffer.from(JSON.stringify(values)).toString('base64url')
+/** The list is right, and the position is not. */
+const forged = (position: unknown) =>
+  Buffer.from(
+    JSON.stringify({ list: { route: 'batches', execution_id: 'cursors' }, position }),
+  ).toString('base64url')
 
 t.test('batches are listed in index order with their whole bodies', async t => {
   await s.enqueue('whole', { total: 3, tolerated_failure_count: 1 })
@@ -247,8 +252,9 @@ t.test('a cursor that this list did not return is refused', async t => {
 t.test('a cursor behind every index ends the list and is no failure', async t => {
   await s.enqueue('behind', { total: 5 })
   for (const after of [4, 10_000_000, 2_147_473_648, 2_147_483_647]) {
-    const cursor = Buffer.from(JSON.stringify({ generation: 1, after })).toString('base64url')
     for (const state of ['unclaimed', 'claimed']) {
+      const list = { route: 'batches', execution_id: 'behind', state }
+      const cursor = toCursor(list, { generation: 1, after })
       const { status, body } = await s.batches('behind', `?state=${state}&cursor=${cursor}`)
       t.ok(status === 200 || status === 400, `${state} after ${after}: ${status}`)
       if (status === 200) t.strictSame(body, { data: [], next_cursor: null })

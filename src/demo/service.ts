@@ -94,7 +94,8 @@ async function ready(
   const reply = await get(`${url}/readyz`)
   const said = (await reply?.text()) ?? ''
   if (reply?.ok === true) return
-  if (performance.now() > until) throw new DemoFailure(`Rollcall at ${url} is not ready. ${said}`.trim())
+  if (performance.now() > until)
+    throw new DemoFailure(`Rollcall at ${url} is not ready. ${said}`.trim())
   await rest(REST_MS)
   await ready(url, signal, until)
 }

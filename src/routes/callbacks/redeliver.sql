@@ -42,7 +42,7 @@ due_again as (
   from barrier
   where barriers.namespace = barrier.namespace
     and barriers.execution_id = barrier.execution_id
-    and barrier.callback_state <> 'none'
+    and barrier.callback_state in ('due', 'delivering', 'delivered', 'dead')
   returning barriers.*, callback_reply(barriers) as reply
 ),
 

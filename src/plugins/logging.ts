@@ -8,7 +8,7 @@ type LoggerOptions = Exclude<NonNullable<FastifyServerOptions['logger']>, boolea
 
 /**
  * One line per event: readable on a terminal, JSON in a pipe. What callers send is never logged, but for the execution id,
- * which is the operator's handle and holds no character that a terminal would obey.
+ * which is the operator's handle and holds no character that a terminal would obey or not show (src/unseen.ts).
  */
 export function loggerOptions(config: Config): LoggerOptions {
   const options: LoggerOptions = {

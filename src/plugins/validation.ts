@@ -2,6 +2,7 @@ import plugin from 'fastify-plugin'
 import { z } from 'zod'
 import { stringify } from '../json.ts'
 import { Refusal } from '../refusals.ts'
+import { escapeUnseen } from '../unseen.ts'
 
 /** Requests are judged by their zod schemas, replies are written as they are: tests check them against the document. */
 export const validation = plugin(
@@ -53,5 +54,5 @@ function errorsOf(
   const text = typeof value === 'number' ? String(value) : stringify(value)
   // By code points, so that no pair of surrogates is cut in two.
   const shown = text.replace(/^(.{100}).+$/su, '$1…')
-  return [{ path: where, message: `${message}, got ${shown}.` }]
+  return [{ path: where, message: `${message}, got ${escapeUnseen(shown)}.` }]
 }

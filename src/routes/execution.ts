@@ -6,6 +6,7 @@ import type {
 } from 'fastify'
 import { z } from 'zod'
 import { RawJson } from '../json.ts'
+import { SEEN_PATTERN, unseenIn } from '../unseen.ts'
 
 /**
  * Requests are typed by their zod schemas. Replies are not: the statement builds them, and every reply that a test receives is
@@ -20,27 +21,41 @@ export type Routes = FastifyPluginAsync<FastifyPluginOptions, RawServerDefault, 
 
 const MOST_INT4 = 2_147_483_647
 
-/** 1 to 255 bytes of well-formed UTF-8 without control characters, compared byte for byte. */
-export const ExecutionId = z
-  .string()
-  .check(({ value, issues }) => {
-    const message = wrongWithId(value)
-    if (message !== undefined) issues.push({ code: 'custom', message, input: value })
-  })
-  .meta({
-    description: 'The name of the run.',
-    minLength: 1,
-    maxLength: 255,
-    examples: ['invoices-2026-11'],
-  })
+/** Text that people read where a caller chose it: the log, a terminal, a list. */
+export const Text = textOf(() => undefined)
+
+/** Of 1 to 255 bytes, compared byte for byte. */
+const hasFewBytes = (text: string) =>
+  text === '' || Buffer.byteLength(text) > 255 ? 'has to have 1 to 255 bytes' : undefined
+
+export const ShortText = textOf(hasFewBytes).meta({ minLength: 1, maxLength: 255 })
+
+/** As a segment of a path, "." and ".." mean another path. */
+export const ExecutionId = textOf(id =>
+  id === '.' || id === '..' ? 'has to be other than "." and ".."' : hasFewBytes(id),
+).meta({
+  description: 'The name of the run.',
+  minLength: 1,
+  maxLength: 255,
+  examples: ['invoices-2026-11'],
+})
 
 /** One check and not a chain of them, because each link costs a microsecond of every request. */
-function wrongWithId(id: string): string | undefined {
-  if (!id.isWellFormed()) return 'has to be well-formed Unicode'
-  if (/\p{Cc}/u.test(id)) return 'has to be without control characters'
-  if (id === '.' || id === '..') return 'has to be other than "." and ".."'
-  if (id === '' || Buffer.byteLength(id) > 255) return 'has to have 1 to 255 bytes'
-  return undefined
+function textOf(wrongWith: (text: string) => string | undefined) {
+  return z
+    .string()
+    .check(({ value, issues }) => {
+      const message = wrongWithText(value) ?? wrongWith(value)
+      if (message !== undefined) issues.push({ code: 'custom', message, input: value })
+    })
+    .meta({ pattern: SEEN_PATTERN })
+}
+
+function wrongWithText(text: string): string | undefined {
+  if (!text.isWellFormed()) return 'has to be well-formed Unicode'
+  const unseen = unseenIn(text)
+  if (unseen === undefined) return undefined
+  return `has to be without control characters and other invisible ones, but has ${unseen}`
 }
 
 /** A number in a path or query: digits only, no leading zeros, judged before it is one. */

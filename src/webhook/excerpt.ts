@@ -1,14 +1,13 @@
+import { blankUnseen } from '../unseen.ts'
+
 /** Characters of a response that are kept: enough to recognise an error page. */
 const MOST_CHARACTERS = 200
-
-/** What reads as something else than it is: controls, with ESC and NUL, line ends, and what turns the direction of text. */
-const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu
 
 /**
  * The first 200 characters of what a stranger sent, fit for a log, a terminal and Postgres, which stores neither NUL nor
  * a lone surrogate. A character that cannot be shown becomes a space, and bytes that are no UTF-8 become U+FFFD.
  */
 export function excerptOf(bytes: Uint8Array): string {
-  const text = new TextDecoder().decode(bytes).replace(UNSEEN, ' ')
+  const text = blankUnseen(new TextDecoder().decode(bytes))
   return Array.from(text).slice(0, MOST_CHARACTERS).join('')
 }

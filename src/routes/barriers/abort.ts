@@ -3,7 +3,7 @@ import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
-import { Generation, Int32, type Routes } from '../execution.ts'
+import { Generation, Int32, type Routes, Text } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { BarrierParams, BarrierState, counts } from './barrier.ts'
@@ -14,16 +14,10 @@ const schema = {
   tags: ['barriers'],
   params: BarrierParams,
   body: z.strictObject({
-    reason: z
-      .string()
-      .min(1)
+    reason: Text.min(1)
       .max(1000)
-      .refine(
-        reason => reason.isWellFormed() && !reason.includes('\0'),
-        'has to be text without NUL',
-      )
       .default('Aborted without a reason.')
-      .describe('For whoever asks why.'),
+      .describe('For people who ask why.'),
     generation: Generation.optional(),
   }),
   response: {

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json.ts'
 import { NextCursor, positionOf, QueryCursor, toCursor } from '../cursor.ts'
-import { ExecutionId, QueryLimit, type Routes } from '../execution.ts'
+import { ExecutionId, QueryLimit, type Routes, ShortText } from '../execution.ts'
 import { refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { Barrier, BarrierState } from './barrier.ts'
@@ -14,17 +14,10 @@ const Position = z.strictObject({
 })
 
 /** As an execution id, but '.' and '..' may begin one. */
-const Prefix = z
-  .string()
-  .refine(prefix => prefix.isWellFormed(), 'has to be well-formed Unicode')
-  .refine(prefix => !/\p{Cc}/u.test(prefix), 'has to be without control characters')
-  .refine(prefix => prefix !== '' && Buffer.byteLength(prefix) <= 255, 'has to have 1 to 255 bytes')
-  .meta({
-    description: 'The bytes that the ids begin with.',
-    minLength: 1,
-    maxLength: 255,
-    examples: ['invoices-'],
-  })
+const Prefix = ShortText.meta({
+  description: 'The bytes that the ids begin with.',
+  examples: ['invoices-'],
+})
 
 const schema = {
   summary: 'List executions, newest first; with a prefix in order of id',

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { CallersJson, ExecutionId, Int32, Moment, PathIndex } from '../execution.ts'
+import { CallersJson, ExecutionId, Int32, Moment, PathIndex, Text } from '../execution.ts'
 
 export const BatchParams = z.strictObject({ execution_id: ExecutionId, batch_index: PathIndex })
 export const BatchesParams = z.strictObject({ execution_id: ExecutionId })
@@ -20,14 +20,7 @@ export const LeaseSeconds = z
   .max(86_400)
   .meta({ format: 'int32', description: 'How long the claim holds without a heartbeat.' })
 
-export const Owner = z
-  .string()
-  .max(255)
-  .refine(
-    owner => owner.isWellFormed() && !/\p{Cc}/u.test(owner),
-    'has to be without control characters',
-  )
-  .describe('Who claims, for people to read.')
+export const Owner = Text.max(255).describe('Who claims, for people to read.')
 
 export const Attempt = Int32.describe('How often the batch was granted.')
 export const Status = z.enum(['succeeded', 'failed'])

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { RawJson } from '../../json.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Token } from '../batches/batch.ts'
-import { CallersJson, ExecutionId, Int32, Moment } from '../execution.ts'
+import { CallersJson, ExecutionId, Int32, Moment, ShortText, Text } from '../execution.ts'
 
 export const CallbackParams = z.strictObject({ execution_id: ExecutionId })
 
@@ -15,21 +15,8 @@ const MOST_DATA_BYTES = 64 * 1024
 
 const CallbackEvent = z.enum(['completed', 'aborted', 'expired'])
 
-const text = (most: number) =>
-  z
-    .string()
-    .min(1)
-    .max(most)
-    .refine(
-      value => value.isWellFormed() && !/\p{Cc}/u.test(value),
-      'has to be without control characters',
-    )
-
 /** A queue is there as soon as somebody names it. */
-export const Queue = text(255).refine(
-  queue => Buffer.byteLength(queue) <= 255,
-  'has to have 1 to 255 bytes',
-)
+export const Queue = ShortText
 
 /** Host and port of a URL, however it is spelled: each has a few slots of its own. */
 export function hostOf(url: string): string {
@@ -48,14 +35,9 @@ function hasHost(url: string): boolean {
 /** What a producer wants to be told, where, and with which words of its own. */
 export const CallbackWish = z
   .strictObject({
-    url: z
-      .string()
-      .max(2048)
+    url: Text.max(2048)
       .refine(
-        url =>
-          /^https?:\/\/[^\p{Cc}\s\\/?#][^\p{Cc}\s\\]*$/iu.test(url) &&
-          url.isWellFormed() &&
-          URL.canParse(url),
+        url => /^https?:\/\/[^\s\\/?#][^\s\\]*$/i.test(url) && URL.canParse(url),
         'has to be an http or https URL',
       )
       .refine(
@@ -72,7 +54,7 @@ export const CallbackWish = z
       .meta({ uniqueItems: true })
       .optional()
       .describe('Which ends are told; completed when left out.'),
-    task_name: text(255).optional().describe('Which task the receiver runs; handed on.'),
+    task_name: Text.min(1).max(255).optional().describe('Which task the receiver runs; handed on.'),
     kwargs: CallersJson.optional().describe('Any JSON, handed on.'),
     headers: CallersJson.optional().describe('Any JSON, handed on; never HTTP headers.'),
     priority: z

@@ -29,7 +29,10 @@ export const refusals = {
   ],
   payload_too_large: [413, 'The body, or a value in it, is larger than the limit.'],
   uri_too_long: [414, 'The path is longer than any route.'],
-  unsupported_media_type: [415, 'The body has to be application/json.'],
+  unsupported_media_type: [
+    415,
+    'The body has to be application/json in UTF-8, without an encoding.',
+  ],
   expectation_failed: [417, 'The only Expect that is met is 100-continue.'],
   batch_out_of_range: [422, 'The batch index is not below the total of the barrier.'],
   enqueue_mismatch: [422, 'The barrier, or the Idempotency-Key, is known with other content.'],

@@ -1,4 +1,4 @@
-import { stringify } from '../json.ts'
+import { encode } from '../json/raw.ts'
 import { overloaded, Refusal } from '../refusals.ts'
 import { DatabaseRefusal } from './fault.ts'
 import { type Database, send, type Sent, type Statement } from './statement.ts'
@@ -14,8 +14,9 @@ interface Answer {
 
 /** The asks of one request: they share a run, whatever else is in it. */
 interface Call<Row> {
-  asks: readonly object[]
-  text: string
+  count: number
+  /** A JSON array of its asks. */
+  json: string | Buffer
   bytes: number
   key: string
   /** Whether some of it may have been written: then no refusal of it says that it had no effect. */
@@ -48,7 +49,7 @@ export function coalesce<Row extends Answer>(
     // An execution got its own lane while these waited in the common one.
     const calls = waits ? arrived : arrived.filter(call => !lanes.get(call.key)?.push(call))
     if (calls.length === 0) return
-    const values = [`[${calls.map(call => call.text).join(',')}]`, ...(keyOf ? [waits] : [])]
+    const values = [joined(calls), ...(keyOf ? [waits] : [])]
     let sent: Sent<Row>
     try {
       sent = await send<Row>(database, sql, values)
@@ -65,7 +66,7 @@ export function coalesce<Row extends Answer>(
     if (sent.doubt) doubtful(calls)
     let first = 0
     for (const call of calls) {
-      const answers = sent.rows.slice(first, (first += call.asks.length))
+      const answers = sent.rows.slice(first, (first += call.count))
       if (!answers.some(isAgain)) {
         call.answer(answers)
         continue
@@ -91,11 +92,11 @@ export function coalesce<Row extends Answer>(
   return asks =>
     new Promise((resolve, reject) => {
       const key = keyOf && asks[0] ? keyOf(asks[0]) : ''
-      const text = stringify(asks).slice(1, -1)
+      const json = encode(asks)
       const call: Call<Row> = {
-        asks,
-        text,
-        bytes: Buffer.byteLength(text),
+        count: asks.length,
+        json,
+        bytes: Buffer.byteLength(json),
         key,
         doubt: false,
         answer: resolve as (rows: Row[]) => void,
@@ -103,6 +104,18 @@ export function coalesce<Row extends Answer>(
       }
       if (!(lanes.get(key) ?? common).push(call)) reject(overloaded())
     })
+}
+
+/** One JSON array of all asks. A call that is alone is sent as it is, because it may have 16 MiB. */
+function joined<Row>(calls: Call<Row>[]): string | Buffer {
+  const [first, ...others] = calls
+  if (first && others.length === 0) return first.json
+  const parts = calls.map(({ json }) => json)
+  if (parts.every(part => typeof part === 'string'))
+    return `[${parts.map(part => part.slice(1, -1)).join(',')}]`
+  const comma = Buffer.from(',')
+  const inner = parts.flatMap(part => [comma, Buffer.from(part).subarray(1, -1)])
+  return Buffer.concat([Buffer.from('['), ...inner.slice(1), Buffer.from(']')])
 }
 
 function isAgain({ outcome }: Answer): boolean {
@@ -164,7 +177,7 @@ class Lane<Row> {
     let asks = 0
     let bytes = 0
     const end = this.#waiting.findIndex(call => {
-      asks += call.asks.length
+      asks += call.count
       bytes += call.bytes
       return asks > MOST_ASKS || bytes > MOST_BYTES
     })

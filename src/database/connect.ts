@@ -1,6 +1,6 @@
 import { type ClientConfig, type CustomTypesConfig, type PoolConfig, types } from 'pg'
 import type { Config } from '../config.ts'
-import { RawJson } from '../json.ts'
+import { RawJson } from '../json/raw.ts'
 
 /** How values of Postgres reach the service: json as its text, bigint as a number (ours stay below 2^53). */
 const ownTypes: CustomTypesConfig = {

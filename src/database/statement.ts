@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
-import { stringify } from '../json.ts'
+import { encode } from '../json/raw.ts'
 import type { Slots } from './slots.ts'
 import { connectFaultOf, DatabaseRefusal, type Fault, faultOf } from './fault.ts'
 
@@ -92,7 +92,7 @@ export async function ask<Row>(
   options?: { once: boolean },
 ): Promise<Row[]> {
   for (let doubt = false; ;) {
-    const sent: Sent<Row & { outcome?: string }> = await send(database, sql, [stringify(asks)], {
+    const sent: Sent<Row & { outcome?: string }> = await send(database, sql, [encode(asks)], {
       ...options,
       doubt,
     })

@@ -1,9 +1,15 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
+import type { IncomingMessage } from 'node:http'
 import type { Config } from '../config.ts'
-import { parseBody } from '../json.ts'
+import { notWhole } from '../json/faults.ts'
+import { type Read, readBody, readInPieces } from '../json/read.ts'
+import type { Rules } from '../json/rules.ts'
 import { Refusal } from '../refusals.ts'
-import { type Keep, Room } from './body/room.ts'
+import { Desk, type Leave } from './body/desk.ts'
+import { refusedMediaType } from './body/media-type.ts'
+import { LARGE_BYTES, Room } from './body/room.ts'
+import { SMALL_BYTES, Upload } from './body/upload.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -11,96 +17,152 @@ declare module 'fastify' {
     limits: { bulkBytes: number; total: number }
   }
   interface FastifyRequest {
-    /** Of a body that takes room. */
-    keepRoom: Keep | null
+    /** Why its body is not read, if it turns out to have one. */
+    refusedMediaType: Refusal | null
+    /** Of a body that takes room: gives it back. */
+    leaveRoom: Leave | null
   }
 }
 
 /** At most this many bytes of `metadata`, `kwargs` and `headers`, each. */
 const MOST_DATA_BYTES = 64 * 1024
 
-/** Bodies to this size are not counted: the sockets that bring them bound them. */
-const SMALL_BYTES = 16 * 1024
+type Done = (error: FastifyError | Refusal | null, body?: unknown) => void
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-/** Bodies: strict JSON of bounded size and depth, not too much of it at once, with callers' own JSON kept as text. */
+/** Bodies: strict JSON of bounded size and depth, not too much of it at once, with callers' own JSON kept as it was sent. */
 export const body = plugin<{ config: Config }>(
   async (app, { config }) => {
-    const limits = {
-      result: config.ROLLCALL_RESULT_LIMIT_BYTES,
-      error: config.ROLLCALL_ERROR_LIMIT_BYTES,
-      metadata: MOST_DATA_BYTES,
-      kwargs: MOST_DATA_BYTES,
-      headers: MOST_DATA_BYTES,
-    }
-
     app.decorate('limits', {
       bulkBytes: config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
       total: config.ROLLCALL_TOTAL_LIMIT,
     })
-    const room = new Room(
-      Math.max(
-        config.ROLLCALL_BODIES_LIMIT_BYTES,
-        config.ROLLCALL_BODY_LIMIT_BYTES,
-        config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
-      ),
-      config.ROLLCALL_POOL_WAIT_SECONDS * 1000,
-    )
-    // A body takes its room before it is read, and until it is answered: parsed it is several times as large.
-    app.decorateRequest('keepRoom', null)
+    app.decorateRequest('refusedMediaType', null)
+    app.decorateRequest('leaveRoom', null)
+    const reader = new Reader(config)
+    // Fastify judges the type of a body that is empty, too. So it sees one type only, and ours is judged once bytes come.
     app.addHook('preParsing', (request, _reply, payload, next) => {
-      if (isSmall(request)) return next(null, payload)
-      const enter = (keep: Keep) => {
-        request.keepRoom = keep
-        // Who hung up while he waited sends no more.
-        if (request.raw.destroyed) next(new Refusal('request_timeout'))
-        else next(null, payload)
+      const { headers, method } = request
+      if (method === 'GET' || method === 'HEAD') return next(null, payload)
+      if (hasBody(request.raw)) {
+        request.refusedMediaType = refusedMediaType(request.raw) ?? null
+        headers['content-type'] = 'application/json'
+      } else if (headers['content-type'] !== undefined) {
+        delete headers['content-type']
       }
-      room.take(bytesOf(request), enter, next)
+      next(null, payload)
     })
-    // Also for who hung up: what he sent is in memory until then.
+    // Also of a caller that hung up: what it sent is in memory until then.
     app.addHook('onSend', (request, _reply, payload, next) => {
-      request.keepRoom?.(0)
+      request.leaveRoom?.()
       next(null, payload)
     })
     app.removeAllContentTypeParsers()
-    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-      request.keepRoom?.(bytes.length > SMALL_BYTES ? bytes.length : 0)
-      try {
-        done(
-          null,
-          bytes.length === 0
-            ? undefined
-            : parseBody(textOf(bytes as Buffer), config.ROLLCALL_JSON_DEPTH_LIMIT, limits),
-        )
-      } catch (error) {
-        done(error as FastifyError)
-      }
-    })
+    app.addContentTypeParser('application/json', (request, _payload, done) =>
+      reader.read(request, done as Done),
+    )
   },
   { name: 'body' },
 )
 
-/** Fastify reads no body of a GET. */
-function isSmall({ method, headers }: FastifyRequest): boolean {
-  if (method === 'GET' || method === 'HEAD') return true
+function hasBody({ headers }: IncomingMessage): boolean {
   const length = headers['content-length']
-  return length === undefined
-    ? headers['transfer-encoding'] === undefined
-    : Number(length) <= SMALL_BYTES
+  return length === undefined ? headers['transfer-encoding'] !== undefined : Number(length) > 0
 }
 
-/** What the headers announce, as far as it may be read; of a body of unknown length all that it may be. */
-function bytesOf({ headers, routeOptions }: FastifyRequest): number {
-  return Math.min(Number(headers['content-length'] ?? Infinity), routeOptions.bodyLimit)
-}
+/** Reads bodies: small ones at once, larger ones with room for them, and the largest one after the other. */
+class Reader {
+  readonly #rules: Rules
+  readonly #room: Room
+  readonly #desk: Desk
+  readonly #waitMs: number
 
-function textOf(bytes: Buffer): string {
-  try {
-    return utf8.decode(bytes)
-  } catch {
-    const message = 'The body has to be UTF-8.'
-    throw new Refusal('invalid_request', { detail: message, errors: [{ path: '', message }] })
+  constructor(config: Config) {
+    this.#rules = {
+      depth: config.ROLLCALL_JSON_DEPTH_LIMIT,
+      raw: new Map([
+        ['result', config.ROLLCALL_RESULT_LIMIT_BYTES],
+        ['error', config.ROLLCALL_ERROR_LIMIT_BYTES],
+        ['metadata', MOST_DATA_BYTES],
+        ['kwargs', MOST_DATA_BYTES],
+        ['headers', MOST_DATA_BYTES],
+      ]),
+    }
+    const largest = Math.max(
+      config.ROLLCALL_BODY_LIMIT_BYTES,
+      config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
+    )
+    this.#waitMs = config.ROLLCALL_POOL_WAIT_SECONDS * 1000
+    this.#room = new Room(Math.max(config.ROLLCALL_BODIES_LIMIT_BYTES, largest))
+    this.#desk = new Desk(largest, this.#waitMs)
   }
+
+  read(request: FastifyRequest, done: Done): void {
+    const announcedBytes = Number(request.headers['content-length'])
+    const { raw, refusedMediaType: refusal } = request
+    if (refusal && announcedBytes > 0) return done(refusal)
+    if (announcedBytes <= SMALL_BYTES) {
+      gather(raw, announcedBytes, (error, bytes) => {
+        if (error) done(error)
+        else this.#readSmall(bytes, done)
+      })
+      return
+    }
+    const mostBytes = request.routeOptions.bodyLimit
+    if (announcedBytes > mostBytes) return done(new Refusal('payload_too_large'))
+    const terms = { room: this.#room, refusal, announcedBytes, mostBytes, waitMs: this.#waitMs }
+    const upload = new Upload(raw, terms, (error, bytes) => {
+      if (error) return done(error)
+      request.leaveRoom = () => upload.leave()
+      if (bytes.length <= SMALL_BYTES) this.#readSmall(bytes, done)
+      else if (bytes.length <= LARGE_BYTES) void this.#readLarge(request, bytes, done)
+      else this.#desk.take(bytes.length, leave => this.#atDesk(request, bytes, leave, done), done)
+    })
+  }
+
+  #readSmall(bytes: Buffer, done: Done): void {
+    if (bytes.length === 0) return done(null)
+    let read: Record<string, unknown>
+    try {
+      read = readBody(bytes, this.#rules).body
+    } catch (error) {
+      return done(error as Refusal)
+    }
+    done(null, read)
+  }
+
+  #atDesk(request: FastifyRequest, bytes: Buffer, leave: Leave, done: Done): void {
+    const { leaveRoom } = request
+    request.leaveRoom = () => {
+      leaveRoom?.()
+      leave()
+    }
+    void this.#readLarge(request, bytes, done)
+  }
+
+  async #readLarge(request: FastifyRequest, bytes: Buffer, done: Done): Promise<void> {
+    let read: Read
+    try {
+      read = await readInPieces(bytes, this.#rules)
+    } catch (error) {
+      return done(error as Refusal)
+    }
+    // Nothing of these bytes is needed any more: such a call may wait for long.
+    if (!read.hasRaw) request.leaveRoom?.()
+    done(null, read.body)
+  }
+}
+
+/** Collects a small body. Its bytes are a copy, because reading them moves them. */
+function gather(
+  source: IncomingMessage,
+  announcedBytes: number,
+  done: (error: Refusal | null, bytes: Buffer) => void,
+): void {
+  const bytes = Buffer.allocUnsafe(announcedBytes)
+  let arrived = 0
+  source.on('data', (chunk: Buffer) => {
+    arrived += chunk.copy(bytes, arrived)
+  })
+  source.once('end', () => done(null, bytes.subarray(0, arrived)))
+  source.once('error', () => done(notWhole(), bytes))
 }

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import { DatabaseRefusal } from '../database/fault.ts'
-import { stringify } from '../json.ts'
+import { stringify } from '../json/raw.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
 import { RefusalLog } from './refusal-log.ts'
 

@@ -7,7 +7,7 @@ import {
   createJsonSchemaTransformObject,
 } from 'fastify-type-provider-zod'
 import type { OpenAPI } from 'openapi-types'
-import { stringify } from '../json.ts'
+import { stringify } from '../json/raw.ts'
 import { Refusal } from '../refusals.ts'
 import { correct, type Document } from './openapi/corrections.ts'
 import { about } from './openapi/about.ts'

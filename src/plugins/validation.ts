@@ -1,6 +1,7 @@
 import plugin from 'fastify-plugin'
 import { z } from 'zod'
-import { stringify } from '../json.ts'
+import { shown } from '../json/shown.ts'
+import { stringify } from '../json/raw.ts'
 import { Refusal } from '../refusals.ts'
 import { escapeUnseen } from '../unseen.ts'
 
@@ -24,35 +25,44 @@ export const validation = plugin(
   { name: 'validation' },
 )
 
+/** At most so many are named: a thousand members can break a rule each. */
+const MOST_ERRORS = 20
+
+interface FieldError {
+  path: string
+  message: string
+}
+
 function refusalOf({ issues }: z.ZodError, input: unknown): Refusal {
-  const errors = issues.flatMap(issue => errorsOf(issue, input))
+  const errors: FieldError[] = []
+  let count = 0
+  for (const issue of issues) {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [undefined]
+    for (const key of keys) {
+      count += 1
+      if (count <= MOST_ERRORS) errors.push(errorOf(issue, key, input))
+    }
+  }
   const [first] = errors
+  const more = count > MOST_ERRORS ? ` And ${count - MOST_ERRORS} more than errors names.` : ''
   return new Refusal('invalid_request', {
-    detail: `${first?.path ? `${first.path}: ` : ''}${first?.message ?? ''}`,
+    detail: `${first?.path ? `${first.path}: ` : ''}${first?.message ?? ''}${more}`,
     errors,
   })
 }
 
-/** The member, the rule and the value, in this order. */
-function errorsOf(
-  { path, message, code, ...issue }: z.core.$ZodIssue,
+/** The member, the rule and the value, in this order; `key` is one that nobody knows. */
+function errorOf(
+  { path, message }: z.core.$ZodIssue,
+  key: string | undefined,
   input: unknown,
-): { path: string; message: string }[] {
-  const where = path.map(String).join('.')
-  if (code === 'unrecognized_keys' && 'keys' in issue) {
-    return issue.keys.map(key => ({
-      path: [...path.map(String), key].join('.'),
-      message: 'There is no such member here.',
-    }))
-  }
+): FieldError {
+  const where = [...path, ...(key === undefined ? [] : [key])].map(String).join('.')
+  if (key !== undefined) return { path: where, message: 'There is no such member here.' }
   const value = path.reduce<unknown>(
-    (whole, key) => (whole as Record<PropertyKey, unknown>)[key],
+    (whole, step) => (whole as Record<PropertyKey, unknown>)[step],
     input,
   )
-  if (value === undefined) return [{ path: where, message: 'It is required.' }]
-  // JSON has no word for 1e400, which is Infinity when it arrives here.
-  const text = typeof value === 'number' ? String(value) : stringify(value)
-  // By code points, so that no pair of surrogates is cut in two.
-  const shown = text.replace(/^(.{100}).+$/su, '$1…')
-  return [{ path: where, message: `${message}, got ${escapeUnseen(shown)}.` }]
+  if (value === undefined) return { path: where, message: 'It is required.' }
+  return { path: where, message: `${message}, got ${escapeUnseen(shown(value))}.` }
 }

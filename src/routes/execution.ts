@@ -5,7 +5,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import { z } from 'zod'
-import { RawJson } from '../json.ts'
+import { RawJson } from '../json/raw.ts'
 import { SEEN_PATTERN, unseenIn } from '../unseen.ts'
 
 /**

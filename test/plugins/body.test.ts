@@ -1,8 +1,13 @@
 import { on, once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { json as read } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { Room, STEP_BYTES } from '../../src/plugins/body/room.ts'
+import { Upload } from '../../src/plugins/body/upload.ts'
+import type { Refusal } from '../../src/refusals.ts'
+import { poll } from '../../src/database/embedded/poll.ts'
 import { service, type Reply } from '../fixtures/service.ts'
 
 const s = await service(t)
@@ -286,9 +291,9 @@ t.test('a result, an error or a body above its limit is too large', async t => {
     type: 'urn:rollcall:problem:payload_too_large',
     title: 'The body, or a value in it, is larger than the limit.',
     status: 413,
-    detail: 'result has 262145 bytes of JSON; at most 262144 are taken.',
+    detail: 'result has more bytes of JSON than the 262144 that are taken.',
     code: 'payload_too_large',
-    errors: [{ path: 'result', message: 'At most 262144 bytes of JSON, got 262145.' }],
+    errors: [{ path: 'result', message: 'At most 262144 bytes of JSON.' }],
   })
   mustRefuse(
     t,
@@ -329,8 +334,15 @@ t.test('a bulk body may be larger, to a limit of its own', async t => {
   )
 })
 
-t.test('bodies beyond the room for them wait, and are refused when none comes free', async t => {
-  const MiB = 1024 * 1024
+const MiB = 1024 * 1024
+
+/** The head of a bulk call; of unknown length without `bytes`. */
+const headOf = (bytes?: number) =>
+  `POST /executions/run/barrier/decrements HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n` +
+  `${bytes === undefined ? 'transfer-encoding: chunked' : `content-length: ${bytes}`}\r\n\r\n`
+
+/** A replica with little room, on a port. */
+async function smallReplica(t: Test) {
   const small = await service(t, {
     settings: {
       ROLLCALL_BODIES_LIMIT_BYTES: String(MiB),
@@ -341,58 +353,119 @@ t.test('bodies beyond the room for them wait, and are refused when none comes fr
   await small.enqueue('run', { total: 100 })
   await small.app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = small.app.server.address() as AddressInfo
-  /** A call whose headers are sent, and taken in; of unknown length without `bytes`. `send` sends its body and reads the reply. */
-  const callOf = async (batch_index: number, bytes?: number) => {
-    const taken = once(small.app.server, 'request')
-    const path = '/executions/run/barrier/decrements'
-    const sent = request({ port, host: '127.0.0.1', method: 'POST', path, agent: false })
-    sent.setHeader('content-type', 'application/json')
-    if (bytes !== undefined) sent.setHeader('content-length', bytes)
-    sent.on('error', () => undefined)
-    sent.flushHeaders()
-    const [arrived] = (await taken) as [IncomingMessage]
-    return {
-      send: async () => {
-        sent.end(JSON.stringify({ batches: [{ batch_index }] }).padEnd(bytes ?? 0))
-        const [reply] = (await once(sent, 'response')) as [IncomingMessage]
-        return { status: reply.statusCode, body: await read(reply) }
-      },
-      /** Resolves once the service knows. */
-      hangUp: () => {
-        sent.destroy()
-        return new Promise(resolve => arrived.once('close', resolve))
-      },
-    }
+  /** A socket that sends `text` and no more. */
+  const begin = (text: string) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(text))
+    socket.on('error', () => undefined)
+    t.teardown(() => socket.destroy())
+    return socket
   }
-  const refused = { status: 503, body: { code: 'overloaded', effect: 'none' } }
-  const served = { status: 200 }
+  const decrement = async (batch_index: number, bytes: number) => {
+    const sent = request({ port, method: 'POST', path: '/executions/run/barrier/decrements' })
+    sent.setHeader('content-type', 'application/json')
+    sent.on('error', () => undefined)
+    sent.end(JSON.stringify({ batches: [{ batch_index }] }).padEnd(bytes))
+    const [reply] = (await once(sent, 'response')) as [IncomingMessage]
+    return { status: reply.statusCode, body: await read(reply) }
+  }
+  return { small, begin, decrement }
+}
 
-  const holder = await callOf(0, 600_000)
-  const [large, unknown] = [await callOf(1, 600_000), await callOf(2)]
-  const next = await callOf(3, 400_000)
-  const replies = Promise.all([large.send(), unknown.send()])
-  t.match(await next.send(), served, 'once those before it are refused there is room for this one')
-  t.match(await replies, [refused, refused])
-  t.match(await (await callOf(4, 16_000)).send(), served, 'what is small needs none')
+const served = { status: 200 }
 
-  const [gone, waiting] = [await callOf(5, 600_000), await callOf(6, 600_000)]
-  const reply = waiting.send()
-  await gone.hangUp()
-  await holder.hangUp()
-  t.match(await reply, served, 'who waits has the room of who hung up, before or after he got it')
-  t.match(await (await callOf(7)).send(), served, 'and who is answered needs it no more')
-
-  const pipelined = connect(port, '127.0.0.1')
-  const arrivals = on(small.app.server, 'request')
-  pipelined.write(
-    `GET /executions/run/barrier?wait_seconds=50 HTTP/1.1\r\nhost: localhost\r\n\r\n` +
-      `POST /executions/run/barrier/decrements HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${MiB}\r\n\r\n{`,
-  )
-  await arrivals.next()
-  await arrivals.next()
-  pipelined.destroy()
-  t.match(await (await callOf(8, MiB)).send(), served, 'also of who hung up before it was his turn')
+t.test('a body that is announced and does not come takes no room, and is given up', async t => {
+  const { begin, decrement } = await smallReplica(t)
+  const halves = [headOf(MiB), headOf(MiB), `${headOf()}1\r\n`].map(head => begin(`${head}{`))
+  t.match(await decrement(0, 900_000), served)
+  for (const half of halves) {
+    const [reply] = (await once(half, 'data')) as [Buffer]
+    t.match(reply.toString(), /^HTTP\/1\.1 408 [^]*connection: close[^]*65536 bytes a second/)
+    await once(half, 'close')
+  }
 })
+
+t.test('an upload that finds no room is paused, then refused; room is given back', async t => {
+  const room = new Room(MiB)
+  const uploadOf = (announcedBytes: number) => {
+    const source = new PassThrough()
+    const terms = { room, refusal: null, announcedBytes, mostBytes: MiB, waitMs: 20 }
+    const ended = new Promise<{ error: Refusal | null; bytes: Buffer; leave: () => void }>(
+      resolve => {
+        const upload = new Upload(source as unknown as IncomingMessage, terms, (error, bytes) =>
+          resolve({ error, bytes, leave: () => upload.leave() }),
+        )
+      },
+    )
+    return { source, ended }
+  }
+  for (const end of ['end', 'destroy'] as const) {
+    const holder = uploadOf(MiB)
+    for (let sent = 0; sent < 16; sent += 1) holder.source.write(Buffer.alloc(64_000))
+    await poll(async () => holder.source.readableLength === 0 || undefined)
+    const late = uploadOf(NaN)
+    for (let sent = 0; sent < 9; sent += 1) late.source.write(Buffer.alloc(100_000))
+    t.equal((await late.ended).error?.code, 'overloaded')
+    const small = uploadOf(NaN)
+    small.source.end(Buffer.alloc(16_000))
+    t.equal((await small.ended).bytes.length, 16_000)
+    holder.source[end]()
+    const { leave } = await holder.ended
+    leave()
+  }
+  const last = uploadOf(900_000)
+  last.source.end(Buffer.alloc(900_000))
+  t.equal((await last.ended).bytes.length, 900_000)
+})
+
+t.test('a caller that hangs up gives its room back, also behind another request', async t => {
+  const { small, begin, decrement } = await smallReplica(t)
+  const wait = 'GET /executions/run/barrier?wait_seconds=50 HTTP/1.1\r\nhost: localhost\r\n\r\n'
+  for (const before of ['', wait]) {
+    const arrived = on(small.app.server, 'request')
+    const holder = begin(`${before}${headOf(MiB)}{${' '.repeat(MiB - 10_000)}`)
+    await arrived.next()
+    if (before !== '') await arrived.next()
+    holder.destroy()
+    await poll(async () => (await decrement(3, 900_000)).status === 200 || undefined)
+  }
+  t.match(await Promise.all([decrement(4, 900_000), decrement(5, 20_000)]), [served, served])
+})
+
+t.test(
+  'room: what is large leaves a part to the others, and the oldest may always go on',
+  async t => {
+    const room = new Room(4 * STEP_BYTES)
+    const resumed: string[] = []
+    const guest = (name: string, isLarge: boolean) => ({
+      isLarge: () => isLarge,
+      resume: () => resumed.push(name),
+    })
+    const [first, second, small] = [
+      guest('first', true),
+      guest('second', true),
+      guest('small', false),
+    ]
+    t.ok(room.step(first))
+    t.ok(room.step(second))
+    t.ok(room.step(second))
+    t.notOk(room.step(second), 'a quarter is not for it')
+    t.ok(room.step(small))
+    t.notOk(room.step(small))
+    t.ok(room.step(first), 'or nobody would ever go on')
+    room.settle(first, 2 * STEP_BYTES)
+    t.strictSame(resumed, [])
+    room.leave(first)
+    t.strictSame(resumed, ['second'])
+    room.leave(first)
+    room.leave(second)
+    t.strictSame(resumed, ['second', 'small'])
+    room.leave(small)
+    t.ok(
+      [1, 2, 3].every(() => room.step(first)),
+      'all of it was given back',
+    )
+  },
+)
 
 t.test('a body of another media type is refused', async t => {
   const before = await stored()
@@ -414,9 +487,9 @@ t.test('a body of another media type is refused', async t => {
       t.equal(reply.status, 415, `${url} ${type}`)
       t.strictSame(reply.body, {
         type: 'urn:rollcall:problem:unsupported_media_type',
-        title: 'The body has to be application/json.',
+        title: 'The body has to be application/json in UTF-8, without an encoding.',
         status: 415,
-        detail: 'The body has to be application/json.',
+        detail: `The Content-Type has to be application/json, got ${type}.`,
         code: 'unsupported_media_type',
       })
     }
@@ -424,11 +497,68 @@ t.test('a body of another media type is refused', async t => {
   t.strictSame(await stored(), before)
 })
 
+t.test(
+  'a body with an encoding, another charset or two types is refused by the header',
+  async t => {
+    const before = await stored()
+    const wrong: [headers: Record<string, string>, detail: RegExp][] = [
+      [{ 'content-encoding': 'gzip' }, /Content-Encoding has to be left out, got gzip/],
+      [{ 'content-encoding': 'identity, gzip' }, /Content-Encoding/],
+      [{ 'content-type': 'application/json; charset=iso-8859-1' }, /charset.*iso-8859-1/],
+      [{ 'content-type': 'application/json;a=b;CHARSET="utf-16"' }, /charset/],
+      [{ 'transfer-encoding': 'gzip, chunked' }, /Transfer-Encoding has to be chunked, got gzip/],
+    ]
+    for (const [headers, detail] of wrong) {
+      const all = { 'content-type': 'application/json', ...headers }
+      const reply = await s.call('POST', '/executions/open/batches/0/claim', '{}', all)
+      mustRefuse(t, reply, 'unsupported_media_type', JSON.stringify(headers))
+      t.match(reply.body.detail, detail)
+    }
+    t.strictSame(await stored(), before)
+    const { small, begin } = await smallReplica(t)
+    const twice = begin(
+      'POST /executions/run/batches/0/claim HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n' +
+        'Content-Type: text/plain\r\ncontent-length: 2\r\n\r\n{}',
+    )
+    const [reply] = (await once(twice, 'data')) as [Buffer]
+    t.match(reply.toString(), /^HTTP\/1\.1 400 [^]*content-type: It may be sent once only/)
+    t.equal((await small.claim('run', 0)).body.attempt, 1, 'it was not granted')
+  },
+)
+
+t.test('a body that is not there has no type and no encoding', async t => {
+  const { small, begin } = await smallReplica(t)
+  const heads = [
+    'content-length: 0\r\ncontent-type: application/x-www-form-urlencoded',
+    'content-length: 0\r\ncontent-type: text',
+    'content-length: 0\r\ncontent-encoding: gzip',
+    'content-type: text/plain',
+    'transfer-encoding: chunked',
+    'transfer-encoding: chunked\r\ncontent-type: text/plain; charset=utf-16',
+  ]
+  for (const [index, head] of heads.entries()) {
+    const end = head.startsWith('transfer') ? '0\r\n\r\n' : ''
+    const socket = begin(
+      `POST /executions/run/batches/${index}/claim HTTP/1.1\r\nhost: localhost\r\n${head}\r\n\r\n${end}`,
+    )
+    const [reply] = (await once(socket, 'data')) as [Buffer]
+    t.match(reply.toString(), /^HTTP\/1\.1 200 /, head)
+  }
+  t.equal(
+    (await small.call('DELETE', '/executions/none/batches', '', { 'content-type': 'text/plain' }))
+      .status,
+    200,
+  )
+})
+
 t.test('application/json is taken in any case and with parameters', async t => {
   for (const type of [
     'application/json; charset=utf-8',
     'Application/JSON',
     'application/json;charset=UTF-8',
+    'application/json; CharSet="utf-8"',
+    'application/json;',
+    'application/json ; version=1',
   ]) {
     t.equal((await post('/executions/typed/batches/0/claim', '{}', type)).status, 200, type)
   }

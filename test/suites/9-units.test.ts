@@ -1,5 +1,5 @@
 // What needs no Postgres.
-import '../json.test.ts'
+import '../json/read.test.ts'
 import '../loops/waiter.test.ts'
 import '../plugins/refusal-log.test.ts'
 import '../plugins/sockets/sockets.test.ts'

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { stringify } from '../../json.ts'
+import { stringify } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import type { Sockets } from './sockets.ts'
 

@@ -260,6 +260,7 @@ answer as (
     coalesce(written.result, seen_ask.recorded_result)::text is not distinct from seen_ask.result::text
       and coalesce(written.error, seen_ask.recorded_error)::text is not distinct from seen_ask.error::text
       and coalesce(written.state, seen_ask.state) = seen_ask.status_asked as same,
+    coalesce(written.result, written.error, seen_ask.recorded_result, seen_ask.recorded_error) as recorded,
     case
       when seen_ask.generation is null and seen_ask.generation_before is null then 'execution_not_found'
       when seen_ask.generation is null then 'again'
@@ -293,6 +294,12 @@ select
   batch_index,
   case when batch_state in ('succeeded', 'failed') then batch_state end as status,
   case when outcome = 'duplicate' then same end as same,
+  -- It may be the same JSON with its keys in another order, which has as many bytes: then the service compares them.
+  case
+    when outcome = 'duplicate' and not same and batch_state = status_asked
+      and octet_length(recorded::text) = octet_length(coalesce(result, error)::text)
+      then recorded
+  end as recorded,
   case when outcome = 'stale_token' then attempt_after end as attempt,
   generation,
   state_after as state,

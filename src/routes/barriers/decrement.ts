@@ -2,9 +2,11 @@ import { z } from 'zod'
 import type { Run } from '../../database/coalesce.ts'
 import { executionOf } from '../../database/slots.ts'
 import { statement } from '../../database/statement.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
 import { Attempt, outcomeFields, resultOrError, Status, Token } from '../batches/batch.ts'
+import { compareRecorded } from '../batches/same.ts'
 import { Generation, Int32, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
@@ -109,6 +111,9 @@ interface Answer {
   succeeded: number
   failed: number
   closed_by_this: boolean
+  same?: boolean
+  /** Of a duplicate that may be the same all the same. */
+  recorded?: RawJson
   /** The batches of the closed barrier are not kept any more. */
   forgotten?: true
   /** Of the one that closed it, for the log. */
@@ -120,9 +125,11 @@ export const decrement: Routes = async app => {
 
   app.post('/executions/:execution_id/barrier/decrement', { schema }, async request => {
     const { namespace, params, body } = request
-    const [{ callback_id, ...answer }] = await run([
+    const answers = await run([
       { namespace, ...params, status: 'succeeded', ...body, nonce: nonce() },
     ])
+    if (answers[0].recorded) await compareRecorded(answers, [body])
+    const [{ callback_id, ...answer }] = answers
     if (answer.closed_by_this) app.closings.tell({ namespace, ...params, ...answer, callback_id })
     if (answer.outcome === 'recorded' || answer.outcome === 'duplicate')
       return { ...answer, settled: true }
@@ -147,6 +154,7 @@ export const decrement: Routes = async app => {
           nonce: nonce(),
         })),
       )
+      await compareRecorded(answers, batches)
       const whole = answers.find(answer => isOfWholeCall(answer, generation))
       if (whole)
         throw new Refusal(whole.outcome as RefusalCode, {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import { type RawJson, stringify } from '../../json.ts'
+import { canonical } from '../../json/canonical.ts'
+import { RawJson, stringify } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
 import { CallbackState, CallbackWish, hostOf } from '../callbacks/callback.ts'
@@ -116,6 +117,8 @@ const schema = {
   },
 }
 
+type Content = Omit<ReturnType<typeof withDefaults>, 'conflict_policy' | 'generation'>
+
 interface Answer {
   outcome: 'created' | 'existing' | RefusalCode
   generation: number
@@ -141,7 +144,7 @@ export const enqueue: Routes = async app => {
         enqueue_key: headers['idempotency-key'],
         conflict_policy,
         generation,
-        fingerprint: createHash('sha256').update(stringify(content)).digest('hex'),
+        fingerprint: fingerprintOf(content),
         callback_host: content.callback?.url && hostOf(content.callback.url),
         callback_events: content.callback?.events,
       },
@@ -159,6 +162,25 @@ export const enqueue: Routes = async app => {
     }
     return answer.reply
   })
+}
+
+/** Equal for equal content, whatever the order of the keys in callers' JSON. */
+function fingerprintOf(content: Content): string {
+  const { callback } = content
+  const whole = {
+    ...content,
+    ...(content.metadata && { metadata: ordered(content.metadata) }),
+    callback: callback && {
+      ...callback,
+      ...(callback.kwargs && { kwargs: ordered(callback.kwargs) }),
+      ...(callback.headers && { headers: ordered(callback.headers) }),
+    },
+  }
+  return createHash('sha256').update(stringify(whole)).digest('hex')
+}
+
+function ordered(json: RawJson): RawJson {
+  return new RawJson(canonical(json.text))
 }
 
 /** The content as it is stored and compared: every default filled in, the percentage as a count. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { NextCursor, positionOf, QueryCursor, toCursor } from '../cursor.ts'
 import { ExecutionId, QueryLimit, type Routes, ShortText } from '../execution.ts'
 import { refusedWith } from '../problem.ts'

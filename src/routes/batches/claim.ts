@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalMembers } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
 import { statement } from '../../database/statement.ts'

@@ -97,7 +97,8 @@ batch_after as (
     coalesce(recorded.recorded_nonce, seen_ask.recorded_nonce) = seen_ask.nonce as mine,
     coalesce(recorded.state, seen_ask.state) = seen_ask.status_asked
       and coalesce(recorded.result, seen_ask.recorded_result)::text is not distinct from seen_ask.result::text
-      and coalesce(recorded.error, seen_ask.recorded_error)::text is not distinct from seen_ask.error::text as same
+      and coalesce(recorded.error, seen_ask.recorded_error)::text is not distinct from seen_ask.error::text as same,
+    coalesce(recorded.result, recorded.error, seen_ask.recorded_result, seen_ask.recorded_error) as outcome_recorded
   from seen_ask
   left join recorded_batch as recorded using (namespace, execution_id, batch_index)
 ),
@@ -119,6 +120,12 @@ select
   outcome,
   case when status in ('succeeded', 'failed') then status end as status,
   case when outcome = 'duplicate' then same end as same,
+  -- It may be the same JSON with its keys in another order, which has as many bytes: then the service compares them.
+  case
+    when outcome = 'duplicate' and not same and status = status_asked
+      and octet_length(outcome_recorded::text) = octet_length(coalesce(result, error)::text)
+      then outcome_recorded
+  end as recorded,
   attempt
 from answer
 order by ord

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import type { Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { nonce } from '../../database/nonce.ts'
+import { compareRecorded } from './same.ts'
 import { BatchParams, outcomeFields, resultOrError, Status, Token } from './batch.ts'
 
 const schema = {
@@ -34,6 +36,8 @@ interface Answer {
   outcome: 'recorded' | 'duplicate' | RefusalCode
   status?: string
   same?: boolean
+  /** Of a duplicate that may be the same all the same. */
+  recorded?: RawJson
 }
 
 export const finish: Routes = async app => {
@@ -42,7 +46,9 @@ export const finish: Routes = async app => {
   app.post('/executions/:execution_id/batches/:batch_index/finish', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, status: 'succeeded', ...body, nonce: nonce() }
-    const [{ outcome, ...truth }] = await run([ask])
+    const answers = await run([ask])
+    if (answers[0].recorded) await compareRecorded(answers, [body])
+    const [{ outcome, ...truth }] = answers
     if (outcome !== 'recorded' && outcome !== 'duplicate') {
       throw new Refusal(outcome, { ...truth, settled: isSettled(outcome, truth.status) })
     }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { QueryGeneration, type Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'

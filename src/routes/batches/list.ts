@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { NextCursor, notOfThisList, positionOf, QueryCursor, toCursor } from '../cursor.ts'
 import { Int32, QueryGeneration, QueryLimit, type Routes } from '../execution.ts'

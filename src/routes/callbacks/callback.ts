@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Token } from '../batches/batch.ts'
 import { CallersJson, ExecutionId, Int32, Moment, ShortText, Text } from '../execution.ts'
@@ -192,6 +192,6 @@ export function replyOf(
   throw new Refusal(outcome, outcome === 'stale_token' ? truth : {})
 }
 
-function bytesOf(json: { text: string } | undefined): number {
-  return json ? Buffer.byteLength(json.text) : 0
+function bytesOf(json: RawJson | undefined): number {
+  return json?.bytes ?? 0
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { Int32, Moment, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'

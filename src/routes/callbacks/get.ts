@@ -1,5 +1,5 @@
 import { statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json.ts'
+import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import type { Routes } from '../execution.ts'
 import { refusedWith } from '../problem.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import { RawJson } from '../../json.ts'
+import { RawJson } from '../../json/raw.ts'
 import type { Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'

@@ -536,7 +536,7 @@ t.test('results come back as the JSON values that were sent, digit by digit', as
     '[]',
     '{}',
     '"snow ☃ and 😀"',
-    String.raw`{"z":1,"a":[{"z":2,"a":[]},null,0.50],"\u00e9":{"":"\ud83d\ude00 \n \" \\ \/"}}`,
+    String.raw`{"z":1,"a":[{"z":2,"a":[]},null,0.50],"é":{"":"😀 \n \" \\ /"}}`,
     '{"b":1,"a":2,"10":3,"9":4}',
     `${'['.repeat(98)}1${']'.repeat(98)}`,
     '{"claims":"%s %","$1":"$1","result":"\'; drop table batches; --"}',
@@ -566,13 +566,33 @@ t.test('insignificant white space of a result is not kept, its own is', async t 
   t.ok((await s.batch('space', 0)).text.includes('"result":{"a b":[1," x  y "]},'))
 })
 
-t.test('a repeat is the same by its JSON text, whatever its white space', async t => {
-  await s.enqueue('written', { total: 1 })
-  await decrementText('written', String.raw`{"batch_index":0,"result":{"é":1,"b":2}}`)
-  const spaced = await decrementText('written', '{"batch_index":0, "result" : { "é": 1, "b":2 } }')
-  t.match(spaced.body, { outcome: 'duplicate', same: true })
-  const reordered = await decrementText('written', '{"batch_index":0,"result":{"b":2,"é":1}}')
-  t.match(reordered.body, { outcome: 'duplicate', same: false })
+t.test('a repeat is the same by its JSON value, with the digits of numbers as sent', async t => {
+  await s.enqueue('written', { total: 2 })
+  const sent = String.raw`{"é":[1.0,{"b":"/","a":"\n"}],"b":2}`
+  await decrementText('written', `{"batch_index":0,"result":${sent}}`)
+  const repeats: [result: string, same: boolean][] = [
+    [`{ "é": [1.0, {"b": "/", "a": ${String.raw`"\u000A"`}}], "b":2 }`, true],
+    [String.raw`{"b":2,"\u00e9":[1.0,{"a":"\n","b":"\/"}]}`, true],
+    [String.raw`{"b":2,"é":[1.00,{"a":"\n","b":"/"}]}`, false],
+    [String.raw`{"b":2,"é":[0.1,{"a":"\n","b":"/"}]}`, false],
+    [String.raw`{"b":2,"é":[{"a":"\n","b":"/"},1.0]}`, false],
+    ['null', false],
+  ]
+  for (const [result, same] of repeats) {
+    const { body } = await decrementText('written', `{"batch_index":0,"result":${result}}`)
+    t.match(body, { outcome: 'duplicate', same }, result)
+    t.notOk('recorded' in body)
+  }
+  const members = repeats.map(([result]) => `{"batch_index":0,"result":${result}}`)
+  const reply = await s.call(
+    'POST',
+    '/executions/written/barrier/decrements',
+    `{"batches":[${members.join(',')},{"batch_index":1,"result":{"a":1,"b":2}},{"batch_index":1,"result":{"b":2,"a":1}}]}`,
+  )
+  t.strictSame(
+    reply.body.batches.map(({ same }: { same?: boolean }) => same),
+    [...repeats.map(([, same]) => same), undefined, true],
+  )
 })
 
 t.test('a result belongs to a success and an error to a failure', async t => {

@@ -599,3 +599,18 @@ t.test('without a secret no callback to a URL is taken', async t => {
   })
   t.equal((await unsigned.enqueue('unsigned', { total: 1, callback: { queue: 'q' } })).status, 201)
 })
+
+const enqueueOrdered = (metadata: string, kwargs: string) =>
+  s.call(
+    'POST',
+    '/executions/ordered/barrier/enqueue',
+    `{"total":1,"metadata":${metadata},"callback":{"queue":"q","kwargs":${kwargs}}}`,
+  )
+
+t.test('the order of keys in callers’ JSON is no other content, other digits are', async t => {
+  t.equal((await enqueueOrdered('{"a":{"b":1.0,"c":"é"},"d":[1,2]}', '{"x":1,"y":2}')).status, 201)
+  const other = String.raw`{"d":[1,2],"a":{"c":"\u00e9","b":1.0}}`
+  t.equal((await enqueueOrdered(other, '{"y":2,"x":1}')).status, 200)
+  t.equal((await enqueueOrdered('{"a":{"b":1,"c":"é"},"d":[1,2]}', '{"x":1,"y":2}')).status, 422)
+  t.equal((await enqueueOrdered('{"a":{"b":1.0,"c":"é"},"d":[2,1]}', '{"x":1,"y":2}')).status, 422)
+})

@@ -1,0 +1,19 @@
+/** What may come next in a JSON text. */
+export const VALUE = 0
+export const VALUE_OR_END = 1
+export const KEY = 2
+export const KEY_OR_END = 3
+export const COLON = 4
+export const COMMA_OR_END = 5
+export const NOTHING = 6
+
+/** What each of them is called. */
+export const WANTED = [
+  'a value',
+  'a value',
+  'a key',
+  'a key',
+  'a colon',
+  'a comma or the end',
+  'its end',
+] as const

@@ -1,0 +1,57 @@
+import { overloaded, type Refusal } from '../../refusals.ts'
+
+/** Gives back what was taken. */
+export type Leave = () => void
+
+interface Waiter {
+  bytes: number
+  enter: (leave: Leave) => void
+  clock: NodeJS.Timeout
+}
+
+/**
+ * Where large bodies are worked on: so many bytes at once, because a body in work needs its size three times, as it came,
+ * as the ask that is made of it, and as the message to Postgres. A body that finds no room waits in line, and no longer
+ * than `waitMs`.
+ */
+export class Desk {
+  #free: number
+  readonly #waitMs: number
+  #line: Waiter[] = []
+
+  constructor(bytes: number, waitMs: number) {
+    this.#free = bytes
+    this.#waitMs = waitMs
+  }
+
+  /** Calls `enter` once there is room, or `refuse` if there was none in time. */
+  take(bytes: number, enter: Waiter['enter'], refuse: (refusal: Refusal) => void): void {
+    if (this.#line.length === 0 && bytes <= this.#free) return enter(this.#given(bytes))
+    const clock = setTimeout(() => {
+      this.#line = this.#line.filter(other => other !== waiter)
+      refuse(overloaded())
+      // The next one may be smaller.
+      this.#admit()
+    }, this.#waitMs)
+    const waiter = { bytes, enter, clock }
+    this.#line.push(waiter)
+  }
+
+  #given(bytes: number): Leave {
+    let held = bytes
+    this.#free -= held
+    return () => {
+      this.#free += held
+      held = 0
+      this.#admit()
+    }
+  }
+
+  #admit(): void {
+    for (let next = this.#line[0]; next && next.bytes <= this.#free; next = this.#line[0]) {
+      this.#line.shift()
+      clearTimeout(next.clock)
+      next.enter(this.#given(next.bytes))
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import type { IncomingMessage } from 'node:http'
+import { notWhole } from '../../json/faults.ts'
+import { overloaded, Refusal } from '../../refusals.ts'
+import { type Guest, LARGE_BYTES, type Room, STEP_BYTES } from './room.ts'
+
+/** So much of a body comes before it takes room: the sockets that bring it bound it. */
+export const SMALL_BYTES = 16 * 1024
+
+/** An upload that brings less than this in each of three seconds is given up. */
+const LEAST_BYTES_PER_SECOND = 64 * 1024
+const MOST_SLOW_SECONDS = 3
+
+export interface Terms {
+  room: Room
+  /** Why it is not taken, if any of it comes. */
+  refusal: Refusal | null
+  /** As its sender says; NaN of a body of unknown length. */
+  announcedBytes: number
+  mostBytes: number
+  waitMs: number
+}
+
+type Done = (error: Refusal | null, bytes: Buffer) => void
+
+/** A body above 16 KiB, or of unknown length, on its way in. It takes room as it arrives, and until `leave`. */
+export class Upload implements Guest {
+  readonly #source: IncomingMessage
+  readonly #terms: Terms
+  readonly #done: Done
+  #bytes = Buffer.allocUnsafe(SMALL_BYTES)
+  #arrived = 0
+  /** What may arrive before it has to ask for room again. */
+  #allowed = SMALL_BYTES
+  #isOver = false
+  #arrivedBefore = 0
+  #slowSeconds = 0
+  readonly #watch: NodeJS.Timeout
+  #clock: NodeJS.Timeout | undefined
+
+  constructor(source: IncomingMessage, terms: Terms, done: Done) {
+    this.#source = source
+    this.#terms = terms
+    this.#done = done
+    this.#watch = setInterval(() => this.#judgeRate(), 1000)
+    source.on('data', this.#onData).once('end', this.#onEnd)
+    source.once('error', this.#onError).once('close', this.#onClose)
+  }
+
+  isLarge(): boolean {
+    const { announcedBytes } = this.#terms
+    return (Number.isNaN(announcedBytes) ? this.#arrived : announcedBytes) > LARGE_BYTES
+  }
+
+  resume(): void {
+    clearTimeout(this.#clock)
+    this.#clock = undefined
+    this.#allowed += STEP_BYTES
+    this.#source.resume()
+  }
+
+  /** Gives its room back. */
+  leave(): void {
+    this.#terms.room.leave(this)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    const { refusal, mostBytes } = this.#terms
+    if (refusal) return this.#end(refusal)
+    const size = this.#arrived + chunk.length
+    if (size > mostBytes) return this.#end(new Refusal('payload_too_large'))
+    if (size > this.#bytes.length) this.#grow(size)
+    chunk.copy(this.#bytes, this.#arrived)
+    this.#arrived = size
+    while (this.#arrived > this.#allowed) {
+      if (this.#terms.room.step(this)) {
+        this.#allowed += STEP_BYTES
+        continue
+      }
+      this.#source.pause()
+      this.#clock = setTimeout(() => this.#end(overloaded()), this.#terms.waitMs)
+      return
+    }
+  }
+
+  /** Twice as large each time, so that a body is copied once on average; what has not arrived takes no memory. */
+  #grow(size: number): void {
+    const { announcedBytes, mostBytes } = this.#terms
+    const most = Number.isNaN(announcedBytes) ? mostBytes : announcedBytes
+    const larger = Buffer.allocUnsafe(Math.max(size, Math.min(2 * this.#bytes.length, most)))
+    this.#bytes.copy(larger, 0, 0, this.#arrived)
+    this.#bytes = larger
+  }
+
+  /** Judged several times, because the process itself may have been busy, or its caller's. */
+  #judgeRate(): void {
+    const isSlow = this.#arrived - this.#arrivedBefore < LEAST_BYTES_PER_SECOND
+    this.#arrivedBefore = this.#arrived
+    this.#slowSeconds = isSlow && this.#clock === undefined ? this.#slowSeconds + 1 : 0
+    if (this.#slowSeconds < MOST_SLOW_SECONDS) return
+    const detail = `A body above ${SMALL_BYTES} bytes has to bring ${LEAST_BYTES_PER_SECOND} bytes a second.`
+    this.#end(new Refusal('request_timeout', { detail }))
+  }
+
+  readonly #onEnd = (): void => {
+    const bytes = this.#bytes.subarray(0, this.#arrived)
+    this.#terms.room.settle(this, this.#arrived > SMALL_BYTES ? this.#arrived : 0)
+    this.#end(null, bytes)
+  }
+
+  readonly #onError = (): void => this.#end(notWhole())
+  readonly #onClose = (): void => this.#end(notWhole())
+
+  #end(error: Refusal | null, bytes = EMPTY): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearInterval(this.#watch)
+    clearTimeout(this.#clock)
+    this.#source.off('data', this.#onData).off('end', this.#onEnd)
+    if (error) this.leave()
+    this.#bytes = EMPTY
+    this.#done(error, bytes)
+  }
+}
+
+const EMPTY = Buffer.alloc(0)

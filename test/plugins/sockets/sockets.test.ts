@@ -16,6 +16,8 @@ interface Served {
   open: Set<ServerResponse>
   /** A socket of a caller; nothing is read from it until it is resumed. */
   caller: () => Promise<Socket>
+  /** How many requests Node has parsed. */
+  parsed: () => number
 }
 
 /** A server whose handler is given; its callers read nothing by themselves. */
@@ -31,6 +33,8 @@ async function served(
     response.once('close', () => open.delete(response))
     handle(response, sockets)
   })
+  let parsed = 0
+  server.on('request', () => (parsed += 1))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
@@ -45,7 +49,7 @@ async function served(
     await once(socket, 'connect')
     return socket
   }
-  return { sockets, open, caller }
+  return { sockets, open, caller, parsed: () => parsed }
 }
 
 /** What arrives until the other side ends it. */
@@ -77,11 +81,12 @@ t.test('sixteen pipelined requests are answered, in order', async t => {
 
 t.test('a socket with more than sixteen requests is cut, and nothing of it goes on', async t => {
   let called = 0
-  const { open, caller } = await served(t, () => (called += 1))
+  const { open, caller, parsed } = await served(t, () => (called += 1))
   const socket = await caller()
   socket.write(GET.repeat(900))
   t.equal(await whole(socket), '')
   t.equal(called, 16)
+  t.equal(parsed(), 17, 'the rest of what was read is not even parsed')
   await until(() => open.size === 0, 'all sixteen are told')
 })
 

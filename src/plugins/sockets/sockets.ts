@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 const MOST_QUEUED = 16
 
 /** All replies together that callers have not taken. What is more cuts the socket whose reply waits longest. */
-const MOST_UNREAD_BYTES = 32 * 1024 * 1024
+const MOST_UNREAD_BYTES = 16 * 1024 * 1024
 
 /** How long a caller may take over one reply, and how long once the service stops. */
 const PATIENCE_MS = 60_000

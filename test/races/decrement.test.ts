@@ -258,7 +258,9 @@ t.test('failures beyond the tolerance abort once, whoever brings them', async t 
 })
 
 async function barriers(replica: Service, count: number, body: object): Promise<void> {
-  await together(count, nth => replica.enqueue(`run-${nth}`, body))
+  const told = await together(count, nth => replica.enqueue(`run-${nth}`, body))
+  const missing = told.find(({ status }) => status !== 201)
+  if (missing) throw new Error(`A barrier of the race was not created: ${missing.text}`)
 }
 
 /** How many barriers were closed by so many of their callers. */

@@ -52,7 +52,8 @@ export function coalesce<Row extends Answer>(
     const values = [joined(calls), ...(keyOf ? [waits] : [])]
     let sent: Sent<Row>
     try {
-      sent = await send<Row>(database, sql, values)
+      const answers = calls.reduce((sum, call) => sum + call.count, 0)
+      sent = await send<Row>(database, sql, values, { answers })
     } catch (error) {
       // One bad ask spoils a run; alone it spoils only itself. A barrier that stayed locked is nobody's bad ask.
       const alone = error instanceof DatabaseRefusal && error.alone

@@ -110,6 +110,17 @@ export class DatabaseRefusal extends Refusal {
   }
 }
 
+/**
+ * More or fewer rows than asks: nobody can tell which answers which, nor what was stored. A proxy that sends a statement to two
+ * servers returns the rows of both.
+ */
+export function miscounted(message: string): DatabaseRefusal {
+  return new DatabaseRefusal(
+    { code: 'internal_error', effect: 'unknown', repeat: false, alone: false },
+    new Error(message),
+  )
+}
+
 function membersOf({ code, effect, detail }: Fault): RefusalMembers {
   const told = detail === undefined ? {} : { detail }
   if (code !== 'invalid_request') return { effect, ...told }

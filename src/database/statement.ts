@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { encode } from '../json/raw.ts'
 import type { Slots } from './slots.ts'
-import { connectFaultOf, DatabaseRefusal, type Fault, faultOf } from './fault.ts'
+import { connectFaultOf, DatabaseRefusal, type Fault, faultOf, miscounted } from './fault.ts'
 
 /** A statement of a `.sql` file, named by its content so that a prepared one is never an older one. */
 export interface Statement {
@@ -35,6 +35,8 @@ interface Options {
   once?: boolean
   /** An earlier copy of it may have had an effect, which a refusal has to say. */
   doubt?: boolean
+  /** How many asks it answers, with one row each; without it any number of rows is right. */
+  answers?: number
 }
 
 /**
@@ -66,11 +68,13 @@ export async function send<Row>(
   { pool, prepared }: Database,
   { name, text }: Statement,
   values: unknown[],
-  { once = false, doubt = false }: Options = {},
+  { once = false, doubt = false, answers }: Options = {},
 ): Promise<Sent<Row>> {
   const query = prepared ? { name, text, values } : { text, values }
   for (let attempt = 1; ; attempt += 1) {
     const { rows, fault, cause } = await attemptOf<Row>(pool, query)
+    if (rows && rows.length !== (answers ?? rows.length))
+      throw miscounted(`The statement ${name} returned ${rows.length} rows for ${answers} asks.`)
     if (rows) return { rows, doubt }
     if (fault.effect === 'unknown') doubt = true
     if (!fault.repeat || attempt === ATTEMPTS || (once && doubt)) {
@@ -82,7 +86,7 @@ export async function send<Row>(
 }
 
 /**
- * One JSON array of asks in, its rows out. What answers `again` met a change newer than its snapshot, and runs once more in
+ * One JSON array of asks in, one row for each out. What answers `again` met a change newer than its snapshot, and runs once more in
  * a new one.
  */
 export async function ask<Row>(
@@ -95,6 +99,7 @@ export async function ask<Row>(
     const sent: Sent<Row & { outcome?: string }> = await send(database, sql, [encode(asks)], {
       ...options,
       doubt,
+      answers: asks.length,
     })
     if (sent.rows.every(({ outcome }) => outcome !== 'again')) return sent.rows
     doubt = sent.doubt

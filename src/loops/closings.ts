@@ -3,7 +3,8 @@ import type pg from 'pg'
 import { z } from 'zod'
 import { coalesce, type Run } from '../database/coalesce.ts'
 import { listen } from '../database/listen.ts'
-import { ask, type Database, statement } from '../database/statement.ts'
+import { type Database, execute, statement } from '../database/statement.ts'
+import { stringify } from '../json/raw.ts'
 import { loop } from './loop.ts'
 import { Waiter } from './waiter.ts'
 
@@ -131,7 +132,7 @@ export class Closings {
     )
     if (asks.length === 0) return 0
     try {
-      const ended = await ask<Execution>(this.#database, closingsSql, asks)
+      const ended = await execute<Execution>(this.#database, closingsSql, [stringify(asks)])
       for (const execution of ended) this.#wake(keyOf(execution))
     } catch (error) {
       this.#log.warn({ err: error }, 'The barriers that are waited for could not be read.')

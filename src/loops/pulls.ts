@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { ask, type Database, statement } from '../database/statement.ts'
+import { type Database, execute, statement } from '../database/statement.ts'
+import { stringify } from '../json/raw.ts'
 import type { Closings } from './closings.ts'
 import { loop } from './loop.ts'
 import { Waiter } from './waiter.ts'
@@ -87,7 +88,7 @@ export class Pulls {
     const asks = [...this.#waiting].map(([key, { size }]) => ({ ...queueOf(key), waiting: size }))
     if (asks.length === 0) return 0
     try {
-      const found = await ask<Queue & { due: number }>(this.#database, sql, asks)
+      const found = await execute<Queue & { due: number }>(this.#database, sql, [stringify(asks)])
       for (const { due, ...queue } of found) this.wake(queue, due)
     } catch (error) {
       this.#log.warn({ err: error }, 'The queues that are waited at could not be read.')

@@ -59,10 +59,9 @@ export const database = plugin<DatabaseOptions>(
         { once = false, waits = false }: AskOptions = {},
       ) => {
         const send = () => ask<Row>(own, sql, [asked], { once })
-        const [row] = await (waits ? waiting.hold(executionOf(asked), send) : send())
-        if (row === undefined)
-          throw new Error(`The statement ${sql.name} returned no row for its ask.`)
-        return row
+        const rows = await (waits ? waiting.hold(executionOf(asked), send) : send())
+        // `ask` has counted them.
+        return rows[0]!
       },
     )
     app.decorate('coalesce', (sql, keyOf) => coalesce(own, sql, keyOf))

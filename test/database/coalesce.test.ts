@@ -4,6 +4,7 @@ import { Pool, type QueryResultRow } from 'pg'
 import t, { type Test } from 'tap'
 import { coalesce } from '../../src/database/coalesce.ts'
 import { Slots } from '../../src/database/slots.ts'
+import { ask as askAlone } from '../../src/database/statement.ts'
 import { clonedDatabase, type Database } from '../fixtures/database.ts'
 
 interface Row {
@@ -412,6 +413,48 @@ t.test('nor who goes again for a part of the call', async t => {
   const run = coalesce<Row>(service, failing, () => 'key')
   await t.rejects(run(words('free', 'busy')), inDoubt)
   await t.rejects(run(words('busy', 'busy')), sure, 'none was written')
+})
+
+/** Two servers answer each ask whose word is `double`, and none one whose word is `lost`. */
+const miscounting = {
+  name: 'coalesce_miscounting',
+  text: plain.text.replace(
+    'from ask order by',
+    `from ask cross join generate_series(1, case word when 'double' then 2 when 'lost' then 0 else 1 end) order by`,
+  ),
+}
+
+t.test(
+  'a run with more or fewer rows than asks is a failure of all in it, never a guess',
+  async t => {
+    const { service, runs, hold, blocked } = await stage(t)
+    const run = coalesce<Row>(service, miscounting)
+    const letGo = await hold(HOLD_RUNS)
+    const first = run(words('first'))
+    await blocked(1)
+    const shared = Promise.allSettled([run(words('a')), run(words('b', 'double'))])
+    await letGo()
+    t.match(await first, [{ word: 'first' }])
+    const cause = { message: /^The statement coalesce_miscounting returned 4 rows for 3 asks\.$/ }
+    const refused = { status: 'rejected', reason: { ...inDoubt, cause } }
+    t.match(await shared, [refused, refused])
+    await t.rejects(run(words('a', 'lost')), {
+      ...inDoubt,
+      cause: { message: /returned 1 rows for 2 asks/ },
+    })
+    await t.rejects(run(words('lost')), inDoubt)
+    t.match(await run(words('after')), [{ word: 'after' }], 'and the next is served')
+    t.strictSame(await runs(), [1, 3, 2, 1, 1], 'nothing was sent again')
+  },
+)
+
+t.test('so is one of a single request', async t => {
+  const { service } = await stage(t)
+  const cause = { message: /returned 2 rows for 1 asks/ }
+  await t.rejects(askAlone(service, miscounting, words('double')), { ...inDoubt, cause })
+  await t.rejects(askAlone(service, miscounting, words('lost')), inDoubt)
+  await t.rejects(askAlone(service, miscounting, words('a', 'lost')), inDoubt)
+  t.match(await askAlone(service, miscounting, words('one')), [{ word: 'one' }])
 })
 
 t.test('without prepared statements it is the same', async t => {

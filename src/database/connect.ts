@@ -37,7 +37,7 @@ export function poolOptions(config: Config, connection: ClientConfig): PoolConfi
  * extra_float_digits) change nothing that a statement here returns.
  *
  * `enable_seqscan` off: the statements look rows up by key, but a plan that was cached while a table was empty would
- * read it whole ever after. Generic plans: none of the statements has a better one for the asks of one run, and planning costs
+ * read it whole ever after. `enable_bitmapscan` off: a bitmap takes in all that match before a LIMIT ends it. Generic plans: none of the statements has a better one for the asks of one run, and planning costs
  * more than most of them take. `jit` off: compiling costs more than any statement here.
  */
 function sessionSettings(config: Config): string {
@@ -51,6 +51,7 @@ function sessionSettings(config: Config): string {
     `datestyle = 'ISO, MDY'`,
     `standard_conforming_strings = on`,
     `enable_seqscan = off`,
+    `enable_bitmapscan = off`,
     `plan_cache_mode = force_generic_plan`,
     `jit = off`,
   ]

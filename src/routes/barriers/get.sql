@@ -1,7 +1,7 @@
 -- GET /executions/:execution_id/barrier
 --
 -- State and counts from the one row of the barrier. With `claims` also who holds what, from the partial index on claimed
--- rows, which is as long as there are workers: the answer to "why is it not done?".
+-- rows: the answer to "why is it not done?". At most 10,000 of them are read, however many there are.
 --
 -- $1  [{ namespace, execution_id, generation, claims }]
 -- ->  outcome: found | execution_not_found | stale_generation, and the members of the reply
@@ -64,6 +64,7 @@ select
   held.claimed,
   held.leases_expired,
   barrier.remaining - held.claimed as unclaimed,
+  held.claimed < 10000 as claims_counted_in_full,
   held.claims
 from ask
 left join barrier using (namespace, execution_id)
@@ -86,11 +87,18 @@ left join lateral (
     ) as claims
   from (
     select *, row_number() over (order by claimed_at) as turn
-    from batches
-    where batches.namespace = ask.namespace
-      and batches.execution_id = ask.execution_id
-      and batches.generation = barrier.generation
-      and batches.state = 'claimed'
+    from (
+      select batch_index, owner, attempt, claimed_at, lease_expires_at
+      from batches
+      where batches.namespace = ask.namespace
+        and batches.execution_id = ask.execution_id
+        and batches.generation = barrier.generation
+        and batches.state = 'claimed'
+        -- Here and not in the ON alone, which would look at the rows first.
+        and ask.claims_wanted
+        and barrier.batches_kept
+      limit 10000
+    ) as counted
   ) as claimed
 ) as held on ask.claims_wanted and barrier.batches_kept
 order by ask.ord

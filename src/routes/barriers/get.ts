@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { SharedReads } from '../../database/shared-reads.ts'
 import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Attempt } from '../batches/batch.ts'
@@ -9,9 +10,19 @@ import { Barrier, BarrierParams } from './barrier.ts'
 
 const BarrierInFull = Barrier.extend({
   metadata: z.unknown().describe('As enqueue brought it.'),
-  claimed: Int32.optional().describe('Batches that somebody holds.'),
+  claimed: Int32.optional().describe(
+    'Batches that somebody holds; 10,000 stand for 10,000 or more.',
+  ),
   leases_expired: Int32.optional().describe('Of these, the next delivery takes over.'),
-  unclaimed: Int32.optional().describe('Batches that nobody holds.'),
+  unclaimed: Int32.optional().describe(
+    'Batches that nobody holds: those that remain, less `claimed`.',
+  ),
+  claims_counted_in_full: z
+    .boolean()
+    .optional()
+    .describe(
+      'Whether fewer than 10,000 are claimed. When false, counting stopped there: `claimed` and `leases_expired` say at least, `unclaimed` says at most, and `claims` are the longest held of those that were counted.',
+    ),
   claims: z
     .array(
       z.object({
@@ -34,7 +45,12 @@ const schema = {
   querystring: z.strictObject({
     wait_seconds: QueryWaitSeconds,
     generation: QueryGeneration,
-    detail: z.enum(['claims']).optional().describe('Also who holds what: why it is not done.'),
+    detail: z
+      .enum(['claims'])
+      .optional()
+      .describe(
+        'Also who holds what: why it is not done. Callers share such a reply, so all of it may be a second old, but for the state and the generation.',
+      ),
   }),
   response: {
     200: repliedWith('As it is now, or when it closed or the wait was over.', BarrierInFull),
@@ -51,13 +67,13 @@ interface Answer {
 export const getBarrier: Routes = async app => {
   const sql = statement('get.sql', import.meta.url)
   const run = app.coalesce<Answer>(sql)
+  const inDetail = new SharedReads<Answer>(app.database.waitMs)
 
   app.get('/executions/:execution_id/barrier', { schema }, async (request, reply) => {
     const { namespace, params, query } = request
     const { wait_seconds = 0, generation, detail } = query
-    const ask = { namespace, ...params, generation, claims: detail === 'claims' }
-    // Who holds what may be long to read: nobody shares a run with it.
-    const read = async () => (ask.claims ? app.ask<Answer>(sql, ask) : (await run([ask]))[0])
+    const ask = { namespace, ...params, generation, claims: false }
+    const read = async () => (await run([ask]))[0]
     const waiter = app.closings.expect(ask)
     reply.onGone(waiter.leave)
     const deadline = performance.now() + wait_seconds * 1000
@@ -74,7 +90,12 @@ export const getBarrier: Routes = async app => {
         stirred = await waiter.stirred(waitedFor, deadline)
         answer = await read()
       }
-      return barrierOf(answer)
+      const barrier = barrierOf(answer)
+      if (detail === undefined) return barrier
+      // What was just read is part of the key: nobody who saw a barrier closed or replaced is told of it as it was before.
+      const key = JSON.stringify([ask, barrier.generation, barrier.state])
+      const asked = { ...ask, claims: true }
+      return barrierOf(await inDetail.read(key, () => app.ask<Answer>(sql, asked)))
     } finally {
       waiter.leave()
     }

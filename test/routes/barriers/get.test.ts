@@ -110,6 +110,7 @@ t.test('detail=claims tells who holds what, longest first', async t => {
     claimed: 3,
     leases_expired: 1,
     unclaimed: 26,
+    claims_counted_in_full: true,
     claims: [
       {
         batch_index: 5,
@@ -181,6 +182,90 @@ t.test(
     t.match(text, /using batches_claimed on batches|Bitmap Index Scan on batches_claimed/)
     t.notMatch(text, /Seq Scan on batches/)
     t.match((await s.barrier('large', '?detail=claims')).body, { claimed: 3 })
+  },
+)
+
+t.test('detail=claims counts 10,000 claims, reads no more, and says so', async t => {
+  await s.enqueue('crowded', { total: 1_000_000 })
+  await s.database.query(
+    `insert into batches (execution_id, generation, batch_index, state, attempt, token, lease_seconds, claimed_at, lease_expires_at)
+    select 'crowded', 1, index, 'claimed', 1, '1.1.' || repeat('t', 22), 60, now() - make_interval(secs => index), now() - interval '1 minute'
+    from generate_series(0, 29999) as index`,
+  )
+  await s.database.query('vacuum analyze batches')
+  const { body } = await s.barrier('crowded', '?detail=claims')
+  t.match(body, {
+    claimed: 10_000,
+    leases_expired: 10_000,
+    unclaimed: 990_000,
+    claims_counted_in_full: false,
+  })
+  t.equal(body.claims.length, 20)
+  const held = body.claims.map(({ claimed_at }: { claimed_at: string }) => claimed_at)
+  t.strictSame(held, held.toSorted())
+
+  const sql = await readFile(
+    new URL('../../../src/routes/barriers/get.sql', import.meta.url),
+    'utf8',
+  )
+  const asks = JSON.stringify([{ namespace: '', execution_id: 'crowded', claims: true }])
+  // As the service plans it.
+  const scanOf = async (text: string) => {
+    const { rows } = await s.app.pg.pool.query<{ 'QUERY PLAN': string }>(
+      `explain (analyze, costs off, timing off) ${sql}`,
+      [text],
+    )
+    return rows.map(row => row['QUERY PLAN']).find(line => / Scan .*on batches\b/.test(line))
+  }
+  const scan = await scanOf(asks)
+  t.match(scan, /using batches_claimed on batches .*rows=10000(\.00)? loops=1/)
+
+  const unread = await scanOf(asks.replace('true', 'false'))
+  t.match(unread, /never executed/, 'whoever asks for the state alone counts none')
+})
+
+t.test(
+  'readers of the claims of one barrier share a read, and closed ones are told at once',
+  async t => {
+    const database = await clonedDatabase(t)
+    const own = await service(t, { database })
+    await own.enqueue('shared', { total: 2 })
+    const { body: claim } = await own.claim('shared', 0)
+    const reads = async () => {
+      const [row] = await database.query<{ calls: number }>(
+        `select last_value::integer as calls from reads`,
+      )
+      return row?.calls
+    }
+    // The moments of claims are written once for each claim that is read.
+    await database.query(
+      `create sequence reads minvalue 0 start 0;
+    create or replace function rfc3339(moment timestamptz) returns text language plpgsql as $$
+    begin
+      if moment = '3000-01-01' then perform nextval('reads'); end if;
+      return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+    end $$;
+    select nextval('reads');
+    update batches set lease_seconds = 60, lease_expires_at = '3000-01-01'`,
+    )
+    const many = await Promise.all(
+      Array.from({ length: 60 }, () => own.barrier('shared', '?detail=claims')),
+    )
+    t.ok(many.every(({ status, body }) => status === 200 && body.claimed === 1))
+    const read = await reads()
+    // A machine may take more than a second for the 60; each second has one read.
+    t.ok(read !== undefined && read >= 1 && read < 15, `${read} reads for 60 readers`)
+
+    await own.barrier('shared', '?detail=claims')
+    await own.decrement('shared', { batch_index: 0, token: claim.token })
+    await own.decrement('shared', { batch_index: 1 })
+    const closed = await own.barrier('shared', '?detail=claims')
+    t.match(closed.body, { state: 'completed', succeeded: 2, claimed: 0 })
+    await own.enqueue('shared', { total: 3, conflict_policy: 'replace' })
+    const replaced = await own.barrier('shared', '?detail=claims')
+    t.match(replaced.body, { state: 'open', generation: 2, total: 3 })
+    const old = await own.barrier('shared', '?detail=claims&generation=1')
+    t.match(old.body, { code: 'stale_generation', generation: 2 })
   },
 )
 

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
-import { access, constants, readFile } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { filledReadme } from '../../src/readme.ts'
+import { has } from '../fixtures/programs.ts'
 import { type Service, service } from '../fixtures/service.ts'
 
 const run = promisify(execFile)
@@ -61,19 +62,17 @@ t.test(
         replica,
         `
 import types
-ROLLCALL = "http://127.0.0.1:8080"
+ROLLCALL = "127.0.0.1:8080"
 def message(index, generation=1):
     acknowledge = lambda: print(index, "acknowledged")
-    give_back = lambda: print(index, "given back")
-    return types.SimpleNamespace(run="run", index=index, generation=generation, acknowledge=acknowledge, give_back=give_back)
-queue = [message(0), message(0), message(1), message(2), message(0, 7)]
+    give_back = lambda seconds: print(index, "given back")
+    dead_letter = lambda: print(index, "dead")
+    return types.SimpleNamespace(run="run", index=index, generation=generation, acknowledge=acknowledge, give_back=give_back, dead_letter=dead_letter)
+queue = [message(0), message(0), message(1), message(2), message(0, 7), message(3)]
 def work(message):
     print(message.index, "worked on")
     return {"index": message.index}
-${worker}
-ROLLCALL = "http://127.0.0.1:1"
-print(post("/", {}))
-`,
+${worker}`,
       ),
     ])
     t.strictSame(stdout.trim().split('\n'), [
@@ -84,7 +83,7 @@ print(post("/", {}))
       '1 acknowledged',
       '2 given back',
       '0 given back',
-      '{}',
+      '3 dead',
     ])
     t.match((await replica.barrier('run')).body, { state: 'open', succeeded: 2, remaining: 1 })
     t.match((await replica.batch('run', 1)).body, { state: 'succeeded', result: { index: 1 } })
@@ -134,20 +133,4 @@ function steady(reply: unknown): unknown {
     .replaceAll(/invoices-\d+/g, 'invoices')
     .replaceAll(/"retry_after_seconds":(?:59|60)/g, '"retry_after_seconds":60')
   return JSON.parse(text)
-}
-
-/** Whether the machine has these programs; if not, the test says what it goes without. */
-async function has(t: Test, ...programs: string[]): Promise<boolean> {
-  const folders = (process.env['PATH'] ?? '').split(delimiter)
-  for (const program of programs) {
-    const tries = folders.map(folder => access(join(folder, program), constants.X_OK))
-    const there = await Promise.any(tries).then(
-      () => true,
-      () => false,
-    )
-    if (there) continue
-    t.pass(`needs ${program}, which this machine does not have`, { skip: true })
-    return false
-  }
-  return true
 }

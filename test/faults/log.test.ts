@@ -37,6 +37,8 @@ const callback = {
   kwargs: { [CANARY]: CANARY },
   headers: { a: CANARY },
 }
+/** Where nobody listens. */
+const url = `http://127.0.0.1:1/${CANARY}?key=${CANARY}`
 const result = { [CANARY]: CANARY }
 let count = 0
 
@@ -44,8 +46,8 @@ let count = 0
 async function everyWrite(): Promise<number[]> {
   count += 1
   const [old, fresh] = [`/executions/old-${count}`, `/executions/fresh-${count}`]
-  const post = async (url: string, body: object) =>
-    (await call('POST', `${url}?`, body, headers)).status
+  const post = async (path: string, body: object) =>
+    (await call('POST', `${path}?`, body, headers)).status
   return Promise.all([
     post(`${fresh}/barrier/enqueue`, { total: 2, metadata: { m: CANARY }, callback }),
     post(`${fresh}x/batches/0/claim`, { owner: CANARY, lease_seconds: 5 }),
@@ -58,6 +60,7 @@ async function everyWrite(): Promise<number[]> {
     post(`${old}/barrier/abort`, { reason: CANARY }),
     post('/callbacks/claim', { queue: `${CANARY}-queue` }),
     post(`${old}/callback/ack`, { token: CANARY }),
+    post(`${fresh}z/barrier/enqueue`, { total: 0, callback: { url } }),
     call('GET', `/executions?prefix=${CANARY}&cursor=${CANARY}`).then(({ status }) => status),
     call('GET', `/${CANARY}`, undefined, { ...headers, origin: `https://${CANARY}` }).then(
       ({ status }) => status,
@@ -137,20 +140,70 @@ t.test('a value that Postgres cannot read is the fault of its caller', async t =
   t.match(reply, { status: 400, body: { code: 'invalid_request', errors: [{ path: '' }] } })
 })
 
-t.test('nothing of a caller is logged: a deadlock and connections that are lost', async t => {
+const waiting = `pg_stat_activity where application_name = 'rollcall' and wait_event_type = 'Lock'`
+
+const deadlocks = async () => {
+  const { rows } = await database.query<{ deadlocks: number }>(
+    'select deadlocks::integer from pg_stat_database where datname = current_database()',
+  )
+  return rows[0]?.deadlocks ?? 0
+}
+
+t.test('nothing of a caller is logged: a deadlock', async t => {
+  const before = await deadlocks()
+  // The service looks for a deadlock before its lock_timeout, the other side never does, so the service is the victim.
+  await database.query(`alter system set deadlock_timeout = '800ms'`)
+  await database.query('select pg_reload_conf()')
+  const other = await database.connect()
+  await other.query(`set deadlock_timeout = '1min'`)
+  for (let nth = 0; nth < 3; nth += 1) {
+    const run = `/executions/deadlock-${nth}`
+    await call('POST', `${run}/barrier/enqueue`, { total: 2, metadata: result, callback })
+    await call('POST', `${run}/batches/claim`, { batch_indexes: [0, 1], owner: CANARY })
+    const lock = `select from batches where execution_id = 'deadlock-${nth}' and batch_index = $1 for update`
+    await other.query('begin')
+    await other.query(lock, [1])
+    const batches = [0, 1].map(batch_index => ({ batch_index, result }))
+    const decrements = call('POST', `${run}/barrier/decrements`, { batches })
+    await until(
+      async () => (await database.query(`select from ${waiting}`)).rowCount === 1,
+      'the service has batch 0 and waits for batch 1',
+    )
+    await other.query(lock, [0])
+    await other.query('rollback')
+    t.ok([200, 503].includes((await decrements).status))
+  }
+  other.release()
+  await database.query('alter system reset deadlock_timeout')
+  await database.query('select pg_reload_conf()')
+  await until(async () => (await deadlocks()) > before, 'there was one')
+  t.equal(await quoted(), undefined)
+})
+
+t.test('nothing of a caller is logged: connections that are lost', async t => {
   await prepare()
   const holder = await database.connect()
   await holder.query('begin')
   await holder.query('select from barriers for update')
   const writes = everyWrite()
-  const kill = () =>
-    database.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'rollcall' and wait_event_type = 'Lock'`,
-    )
+  const kill = () => database.query(`select pg_terminate_backend(pid) from ${waiting}`)
   await until(async () => ((await kill()).rowCount ?? 0) > 0, 'a write waits and is killed')
   await writes
   await holder.query('rollback')
   holder.release()
+  t.equal(await quoted(), undefined)
+})
+
+t.test('nothing of a caller is logged: a URL that is called in vain', async t => {
+  await call('POST', '/executions/url/barrier/enqueue', { total: 0, callback: { url } })
+  await until(
+    async () => (await call('GET', '/executions/url/callback')).body.attempts.length > 0,
+    'it was called',
+  )
+  t.match((await call('GET', '/executions/url/callback')).body, {
+    callback: { url },
+    attempts: [{ outcome: 'failed' }],
+  })
   t.equal(await quoted(), undefined)
 })
 
@@ -162,12 +215,15 @@ t.test('nothing of a caller is logged when Postgres is killed', async t => {
   await writes
   await until(async () => (await call('GET', '/readyz')).status === 200, 'it is back')
   t.equal(await quoted(), undefined)
-  const log = await readFile(folder.log, 'utf8')
-  t.match(log, /terminated by signal 9/)
+  t.match(await postgresLog(), /terminated by signal 9/)
 })
 
 /** The first line of either log that holds the canary. */
 async function quoted(): Promise<string | undefined> {
-  const lines = `${served.output()}\n${await readFile(folder.log, 'utf8')}`.split('\n')
+  const lines = `${served.output()}\n${await postgresLog()}`.split('\n')
   return lines.find(line => line.includes(CANARY))
+}
+
+function postgresLog(): Promise<string> {
+  return readFile(folder.log, 'utf8')
 }

@@ -21,6 +21,9 @@ const Prefix = ShortText.meta({
 
 const schema = {
   summary: 'List executions, newest first; with a prefix in order of id',
+  description: `Each page is of its own moment. A run that is replaced is new again: newest first, it then stands before the \
+pages that were read, and a caller that reads on does not meet it. With \`state\`, the same is so of a run whose state \
+changes. Ask again from the start, or with a \`prefix\` and without a \`state\`: every run that is there all the time is met once.`,
   operationId: 'listExecutions',
   tags: ['barriers'],
   querystring: z.strictObject({

@@ -122,6 +122,26 @@ t.test('what is created while a list is read neither shifts nor repeats it', asy
   await s.database.query('delete from barriers')
 })
 
+t.test(
+  'a run that is replaced while a list is read is met in order of id, not newest first',
+  async t => {
+    await insert(
+      `select 'run-' || number, number from generate_series(1, 4) as number`,
+      `now() - interval '1 hour' - number * interval '1 second'`,
+    )
+    const pageOf = async (query: string) =>
+      (await s.call('GET', `/executions?limit=2&${query}`)).body as Page
+    const [newest, byId] = [await pageOf(''), await pageOf('prefix=run-')]
+    await s.enqueue('run-4', { total: 1, conflict_policy: 'replace' })
+    const rest = await pageOf(`cursor=${newest.next_cursor}`)
+    t.strictSame(idsOf([newest, rest]), ['run-1', 'run-2', 'run-3'])
+    const restById = await pageOf(`prefix=run-&cursor=${byId.next_cursor}`)
+    t.strictSame(idsOf([byId, restById]), ['run-1', 'run-2', 'run-3', 'run-4'])
+    t.strictSame(idsOf([await pageOf('')]), ['run-4', 'run-1'])
+    await s.database.query('delete from barriers')
+  },
+)
+
 t.test('a prefix is compared byte for byte, whatever it is made of', async t => {
   const ids = [
     'a',

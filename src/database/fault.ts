@@ -126,3 +126,12 @@ function membersOf({ code, effect, detail }: Fault): RefusalMembers {
   if (code !== 'invalid_request') return { effect, ...told }
   return { ...told, errors: [{ path: '', message: detail }] }
 }
+
+/** Whether a statement ran into its time-out, and was rolled back: less of the same may do. */
+export function isTooSlow(error: unknown): boolean {
+  return (
+    error instanceof DatabaseRefusal &&
+    error.cause instanceof DatabaseError &&
+    error.cause.code === '57014'
+  )
+}

@@ -261,7 +261,7 @@ for (const { name, sql, values, next = values, gate, guard, ...barrier } of [
     sql: statements.lease,
     values: [leaseOf(1)],
     next: [leaseOf(2)],
-    callback: { url: 'https://hooks.example/' },
+    callback: { url: 'https://hooks.example/', priority: 5 },
     callback_host: 'hooks.example',
     gate: gateOf('(select * from chosen order by namespace, execution_id) as chosen'),
     guard: ['      and barriers.generation = chosen.generation\n', ''],
@@ -269,7 +269,7 @@ for (const { name, sql, values, next = values, gate, guard, ...barrier } of [
   {
     name: 'a step that gives up',
     sql: statements.giveUp,
-    values: [60, 1_048_576, ''],
+    values: [60, 1_048_576, '', 2, 0],
     callback: { queue: 'q', priority: 5 },
     gate: gateOf('  from candidate\n  cross join lateral ('),
     guard: ['      and barriers.generation = candidate.generation\n', ''],

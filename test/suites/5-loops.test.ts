@@ -1,6 +1,7 @@
 // Delivery and reaper, step by step and raced.
 import '../loops/delivery.test.ts'
 import '../loops/places.test.ts'
+import '../loops/failing-row.test.ts'
 import '../loops/reaper.test.ts'
 import '../loops/receivers.test.ts'
 import '../races/callback.test.ts'

@@ -1,7 +1,8 @@
 -- A step of the reaper: ends the leases of callbacks that begin in the future, because the clock of the database was set back.
 -- They would last for as long as it was. Whoever has such a callback may still settle it, until it is leased anew.
 --
--- ->  one row for each lease that was ended, at most 100: namespace, execution_id, generation, callback_id
+-- $1  how many leases at most, $2  how many of the first to pass over, because they failed alone: see sweep.ts
+-- ->  one row for each lease that was ended: namespace, execution_id, generation, callback_id
 
 with ahead as materialized (
   select namespace, execution_id
@@ -10,7 +11,8 @@ with ahead as materialized (
     and callback_leased_at > now() + interval '5 seconds'
     and callback_due_at > now()
   order by callback_leased_at
-  limit 100
+  limit $1
+  offset $2
   for no key update skip locked
 )
 

@@ -5,7 +5,8 @@
 --
 -- $1  { namespace, execution_id, generation, batch_index } of the batch after which to look, in the order of keys; null:
 --     from the first. The index also holds batches that are still at their last attempt, and those of closed barriers;
---     each step looks at 10,000 of them and records at most 1,000.
+--     each step looks at 10,000 of them.
+-- $2  how many batches at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
 -- ->  next: where the next step is to look, null: from the first; and one row for each barrier that was counted on:
 --     namespace, execution_id, generation, state, reason, callback_id, recorded. One row without them if there is none.
 
@@ -30,7 +31,8 @@ candidate as materialized (
   from looked_at
   where is_over
   order by namespace, execution_id, generation, batch_index
-  limit 1000
+  limit $2
+  offset $3
 ),
 
 execution as materialized (
@@ -164,7 +166,7 @@ last as (
     (
       select *
       from candidate
-      where (select count(*) from candidate) = 1000
+      where (select count(*) from candidate) = $2
       order by namespace desc, execution_id desc, generation desc, batch_index desc
       limit 1
     )
@@ -172,7 +174,7 @@ last as (
     (
       select *
       from looked_at
-      where (select count(*) from candidate) < 1000 and (select count(*) from looked_at) = 10000
+      where (select count(*) from candidate) < $2 and (select count(*) from looked_at) = 10000
       order by namespace desc, execution_id desc, generation desc, batch_index desc
       limit 1
     )

@@ -1,7 +1,8 @@
 -- A step of the reaper: closes as expired what is open past its expires_at. Until then an overdue barrier still counts, and
 -- whoever locks its row first, this step or the last decrement, decides how it ends.
 --
--- ->  one row for each barrier closed, at most 100: namespace, execution_id, generation, state, reason, callback_id
+-- $1  how many barriers at most, $2  how many of the first to pass over, because they failed alone: see sweep.ts
+-- ->  one row for each barrier closed: namespace, execution_id, generation, state, reason, callback_id
 
 -- The lock returns the newest version of a row, and the conditions are judged again on it. What somebody else has locked is
 -- passed over: it may be completing. Materialized, so that the limit is kept whatever the plan.
@@ -10,7 +11,8 @@ with barrier as materialized (
   from barriers
   where state = 'open' and expires_at <= now()
   order by expires_at
-  limit 100
+  limit $1
+  offset $2
   for no key update skip locked
 )
 

@@ -2,7 +2,9 @@
 -- barrier stays as a tombstone, which answers late calls.
 --
 -- $1  how many seconds after
--- ->  one row for each batch forgotten, at most 1,000, and for each barrier that has none any more: execution_id
+-- $2  how many of them at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
+-- $4  what: `batches`, or `barriers` that have none left; so that one that fails is passed over by itself
+-- ->  one row for each batch forgotten, or for each barrier that has none any more: execution_id
 
 -- The conditions are judged again on the version that the lock returns, and the lock keeps it from being replaced or its
 -- callback from being redelivered meanwhile. An open barrier fits none of them, however old.
@@ -14,24 +16,37 @@ with barrier as materialized (
     and batches_kept
     and coalesce(callback_settled_at, closed_at) <= now() - make_interval(secs => $1)
   order by coalesce(callback_settled_at, closed_at)
-  limit 100
+  limit case when $4 = 'barriers' then $2 else 100 end
+  offset case when $4 = 'barriers' then $3 else 0 end
   for no key update skip locked
 ),
 
-batch as materialized (
+old_batch as materialized (
   select batch.*
   from barrier
   cross join lateral (
-    select namespace, execution_id, generation, batch_index
+    select namespace, execution_id, generation, batch_index, outcome_bytes
     from batches
     where batches.namespace = barrier.namespace
       and batches.execution_id = barrier.execution_id
       and batches.generation = barrier.generation
     order by batches.batch_index
-    limit 1000
+    limit $2::integer + $3::integer
     for update skip locked
   ) as batch
-  limit 1000
+  where $4 = 'batches'
+  limit $2
+  offset $3
+),
+
+-- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+batch as materialized (
+  select *
+  from (
+    select *, sum(outcome_bytes) over (rows unbounded preceding) as bytes
+    from old_batch
+  ) as old_batch
+  where bytes <= 33554432 or bytes = outcome_bytes
 ),
 
 forgotten as (
@@ -59,6 +74,7 @@ freed as (
   where barriers.namespace = barrier.namespace
     and barriers.execution_id = barrier.execution_id
     and kept.batch_index is null
+    and $4 = 'barriers'
   returning barriers.execution_id
 )
 

@@ -2,19 +2,31 @@
 -- the end of the lease.
 --
 -- $1  how many seconds after
--- ->  one row for each batch forgotten, at most 1,000
+-- $2  how many batches at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
+-- ->  one row for each batch forgotten
 
 -- claimed_at is never after the last sign of life, and is indexed.
-with batch as materialized (
-  select namespace, execution_id, generation, batch_index
+with old_batch as materialized (
+  select namespace, execution_id, generation, batch_index, outcome_bytes
   from batches
   where generation = 0
     and claimed_at <= now() - make_interval(secs => $1)
     and last_seen_at <= now() - make_interval(secs => $1)
     and coalesce(lease_expires_at <= now() - make_interval(secs => $1), true)
   order by claimed_at
-  limit 1000
+  limit $2
+  offset $3
   for update skip locked
+),
+
+-- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+batch as materialized (
+  select *
+  from (
+    select *, sum(outcome_bytes) over (rows unbounded preceding) as bytes
+    from old_batch
+  ) as old_batch
+  where bytes <= 33554432 or bytes = outcome_bytes
 )
 
 delete from batches

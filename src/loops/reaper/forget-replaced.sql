@@ -2,7 +2,9 @@
 -- replaced again and again has none so old; of it goes what was last seen so long ago.
 --
 -- $1  how many seconds after
--- ->  one row for each batch forgotten, at most 1,000, and for each barrier that has no older batches any more: execution_id
+-- $2  how many of them at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
+-- $4  what: `batches`, or `barriers` that have none left; so that one that fails is passed over by itself
+-- ->  one row for each batch forgotten, or for each barrier that has no older batches any more: execution_id
 
 -- The barriers' locks keep them from being replaced, cleared or forgotten meanwhile.
 with long_replaced as materialized (
@@ -11,7 +13,8 @@ with long_replaced as materialized (
   where oldest_generation < generation
     and created_at <= now() - make_interval(secs => $1)
   order by created_at
-  limit 100
+  limit case when $4 = 'barriers' then $2 else 100 end
+  offset case when $4 = 'barriers' then $3 else 0 end
   for no key update skip locked
 ),
 
@@ -56,11 +59,11 @@ barrier as materialized (
   from often_replaced
 ),
 
-batch as materialized (
+old_batch as materialized (
   select batch.*
   from barrier
   cross join lateral (
-    select namespace, execution_id, generation, batch_index
+    select namespace, execution_id, generation, batch_index, outcome_bytes
     from batches
     where batches.namespace = barrier.namespace
       and batches.execution_id = barrier.execution_id
@@ -68,10 +71,22 @@ batch as materialized (
       and batches.generation < barrier.generation
       and batches.last_seen_at <= now() - make_interval(secs => $1)
     order by batches.generation, batches.batch_index
-    limit 1000
+    limit $2::integer + $3::integer
     for update skip locked
   ) as batch
-  limit 1000
+  where $4 = 'batches'
+  limit $2
+  offset $3
+),
+
+-- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+batch as materialized (
+  select *
+  from (
+    select *, sum(outcome_bytes) over (rows unbounded preceding) as bytes
+    from old_batch
+  ) as old_batch
+  where bytes <= 33554432 or bytes = outcome_bytes
 ),
 
 forgotten as (
@@ -100,6 +115,7 @@ freed as (
   where barriers.namespace = barrier.namespace
     and barriers.execution_id = barrier.execution_id
     and barrier.may_be_freed
+    and $4 = 'barriers'
     and kept.batch_index is null
   returning barriers.execution_id
 )

@@ -4,7 +4,8 @@
 -- $1  how many seconds a callback waits
 -- $2  results that need more bytes are not in the message
 -- $3  what results_url begins with
--- ->  one row for each callback given up, at most 2, as a message may be large: namespace, execution_id, generation, state,
+-- $4  how many callbacks at most, $5  how many of the first to pass over, because they failed alone: see sweep.ts
+-- ->  one row for each callback given up: namespace, execution_id, generation, state,
 --     callback_id
 
 -- Closed and of this generation in the snapshot already, so that the snapshot has all batches that the message is built from.
@@ -15,7 +16,8 @@ with candidate as materialized (
     and callback_queue is not null
     and callback_due_at <= now() - make_interval(secs => $1)
   order by callback_due_at
-  limit 2
+  limit $4
+  offset $5
 ),
 
 barrier as materialized (

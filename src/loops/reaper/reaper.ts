@@ -1,35 +1,15 @@
-import type { FastifyInstance } from 'fastify'
 import type { Config } from '../../config.ts'
-import { execute, type Statement, statement } from '../../database/statement.ts'
-import type { RawJson } from '../../json/raw.ts'
+import { execute, statement } from '../../database/statement.ts'
 import { loop } from '../loop.ts'
+import { Exhaustion } from './exhaust.ts'
+import { announceClosed, type Parts, type Reaped } from './reaped.ts'
+import { Retention } from './retention.ts'
+import { type Bounds, Sweep } from './sweep.ts'
 
 const expireSql = statement('expire.sql', import.meta.url)
 const stuckSql = statement('stuck.sql', import.meta.url)
-const exhaustSql = statement('exhaust.sql', import.meta.url)
 const endLeasesSql = statement('end-leases.sql', import.meta.url)
 const giveUpSql = statement('give-up.sql', import.meta.url)
-const forgetClaimsSql = statement('forget-claims.sql', import.meta.url)
-const forgetReplacedSql = statement('forget-replaced.sql', import.meta.url)
-const forgetBatchesSql = statement('forget-batches.sql', import.meta.url)
-const forgetBarriersSql = statement('forget-barriers.sql', import.meta.url)
-
-/** A barrier that a step closed or looked at, as far as the log may know it. */
-interface Reaped {
-  namespace: string
-  execution_id: string
-  generation: number
-  state: string
-  reason?: string
-  callback_id?: string
-}
-
-interface Counted extends Partial<Reaped> {
-  recorded?: number
-  next?: RawJson
-}
-
-type Parts = Pick<FastifyInstance, 'database' | 'closings' | 'log' | 'message'>
 
 /**
  * Closes what nobody will finish, and forgets what nobody needs any more. Each step is one statement that is bounded, still
@@ -40,12 +20,29 @@ export class Reaper {
   readonly #config: Config
   readonly #ended = new AbortController()
   #loop: Promise<unknown> = Promise.resolve()
-  /** Where the look for exhausted batches goes on. */
-  #looked: RawJson | undefined
+  readonly #expire: Sweep
+  readonly #stuck: Sweep
+  readonly #exhaustion: Exhaustion
+  readonly #ahead: Sweep
+  readonly #unpulled: Sweep
+  readonly #retention: Retention
 
   constructor(app: Parts, config: Config) {
     this.#app = app
     this.#config = config
+    const { log } = app
+    this.#expire = new Sweep({ name: 'expire', largest: 100, log }, bounds =>
+      this.#closeOverdue(bounds),
+    )
+    // A few, because each is a look at its claims.
+    this.#stuck = new Sweep({ name: 'stuck', largest: 10, log }, bounds => this.#closeStuck(bounds))
+    this.#exhaustion = new Exhaustion(app)
+    this.#ahead = new Sweep({ name: 'end-leases', largest: 100, log }, bounds =>
+      this.#endLeases(bounds),
+    )
+    // Two, because a message may be large.
+    this.#unpulled = new Sweep({ name: 'give-up', largest: 2, log }, bounds => this.#giveUp(bounds))
+    this.#retention = new Retention(app, config)
   }
 
   start(): void {
@@ -72,38 +69,56 @@ export class Reaper {
     return done
   }
 
-  async expireOnce(): Promise<number> {
-    const expired = await execute<Reaped>(this.#app.database, expireSql, [])
-    for (const barrier of expired) this.#closed(barrier)
+  expireOnce(): Promise<number> {
+    return this.#expire.turn()
+  }
+
+  closeStuckOnce(): Promise<number> {
+    return this.#stuck.turn()
+  }
+
+  exhaustOnce(): Promise<number> {
+    return this.#exhaustion.turn()
+  }
+
+  endLeasesOnce(): Promise<number> {
+    return this.#ahead.turn()
+  }
+
+  giveUpOnce(): Promise<number> {
+    return this.#unpulled.turn()
+  }
+
+  forgetClaimsOnce(): Promise<number> {
+    return this.#retention.turn('claims')
+  }
+
+  forgetReplacedOnce(): Promise<number> {
+    return this.#retention.turn('replaced')
+  }
+
+  forgetBatchesOnce(): Promise<number> {
+    return this.#retention.turn('batches')
+  }
+
+  forgetBarriersOnce(): Promise<number> {
+    return this.#retention.turn('barriers')
+  }
+
+  async #closeOverdue({ most, passed }: Bounds): Promise<number> {
+    const expired = await execute<Reaped>(this.#app.database, expireSql, [most, passed])
+    for (const barrier of expired) announceClosed(this.#app, barrier)
     return expired.length
   }
 
-  async closeStuckOnce(): Promise<number> {
-    const lookedAt = await execute<Reaped>(this.#app.database, stuckSql, [])
-    for (const barrier of lookedAt) if (barrier.state !== 'open') this.#closed(barrier)
+  async #closeStuck({ most, passed }: Bounds): Promise<number> {
+    const lookedAt = await execute<Reaped>(this.#app.database, stuckSql, [most, passed])
+    for (const barrier of lookedAt) if (barrier.state !== 'open') announceClosed(this.#app, barrier)
     return lookedAt.length
   }
 
-  async exhaustOnce(): Promise<number> {
-    const rows = await execute<Counted>(this.#app.database, exhaustSql, [this.#looked?.text])
-    this.#looked = rows[0]?.next
-    const counted = rows.filter((row): row is Reaped & { recorded: number } => 'recorded' in row)
-    let done = 0
-    for (const { recorded, ...barrier } of counted) {
-      const { execution_id, generation, state } = barrier
-      this.#app.log.info(
-        { execution_id, generation, recorded },
-        'Batches that were out of attempts are recorded as failed.',
-      )
-      if (state !== 'open') this.#closed(barrier)
-      done += recorded
-    }
-    // There is more to look at, so that the loop does not rest.
-    return this.#looked ? done + 1 : done
-  }
-
-  async endLeasesOnce(): Promise<number> {
-    const ended = await execute<Reaped>(this.#app.database, endLeasesSql, [])
+  async #endLeases({ most, passed }: Bounds): Promise<number> {
+    const ended = await execute<Reaped>(this.#app.database, endLeasesSql, [most, passed])
     for (const { execution_id, generation, callback_id } of ended) {
       this.#app.log.warn(
         { execution_id, generation, callback_id },
@@ -113,14 +128,11 @@ export class Reaper {
     return ended.length
   }
 
-  async giveUpOnce(): Promise<number> {
+  async #giveUp({ most, passed }: Bounds): Promise<number> {
     const { inline_bytes, public_url } = this.#app.message
     const seconds = this.#config.ROLLCALL_RETAIN_BATCHES_SECONDS
-    const dead = await execute<Reaped>(this.#app.database, giveUpSql, [
-      seconds,
-      inline_bytes,
-      public_url,
-    ])
+    const values = [seconds, inline_bytes, public_url, most, passed]
+    const dead = await execute<Reaped>(this.#app.database, giveUpSql, values)
     for (const { execution_id, generation, callback_id, state } of dead) {
       this.#app.log.info(
         { execution_id, generation, callback_id, state },
@@ -128,52 +140,6 @@ export class Reaper {
       )
     }
     return dead.length
-  }
-
-  forgetClaimsOnce(): Promise<number> {
-    return this.#forget(
-      forgetClaimsSql,
-      this.#config.ROLLCALL_RETAIN_CLAIMS_SECONDS,
-      'Claims without a barrier were forgotten.',
-    )
-  }
-
-  forgetReplacedOnce(): Promise<number> {
-    return this.#forget(
-      forgetReplacedSql,
-      this.#config.ROLLCALL_RETAIN_REPLACED_SECONDS,
-      'Batches of replaced generations were forgotten.',
-    )
-  }
-
-  forgetBatchesOnce(): Promise<number> {
-    return this.#forget(
-      forgetBatchesSql,
-      this.#config.ROLLCALL_RETAIN_BATCHES_SECONDS,
-      'Batches of closed barriers were forgotten.',
-    )
-  }
-
-  forgetBarriersOnce(): Promise<number> {
-    return this.#forget(
-      forgetBarriersSql,
-      this.#config.ROLLCALL_RETAIN_TOMBSTONES_SECONDS,
-      'Tombstones were forgotten.',
-    )
-  }
-
-  async #forget(sql: Statement, seconds: number, sentence: string): Promise<number> {
-    const { length: forgotten } = await execute(this.#app.database, sql, [seconds])
-    if (forgotten > 0) this.#app.log.info({ forgotten }, sentence)
-    return forgotten
-  }
-
-  #closed({ namespace, execution_id, generation, callback_id, state, reason }: Reaped): void {
-    this.#app.closings.announce({ namespace, execution_id })
-    this.#app.log.info(
-      { execution_id, generation, callback_id, state, reason },
-      'The reaper closed a barrier.',
-    )
   }
 }
 

@@ -4,8 +4,8 @@
 -- Progress moves last_progress_at, which no index holds, so that counting stays cheap. The index holds stuck_check_at, and
 -- only this step moves it: to the earliest moment at which the barrier could be stuck by what is known now.
 --
--- ->  one row for each barrier looked at, at most 10, because each is a look at its claims: namespace, execution_id,
---     generation, state (expired, or open when it is to be looked at again later), reason, callback_id
+-- $1  how many barriers at most, $2  how many of the first to pass over, because they failed alone: see sweep.ts
+-- ->  one row for each barrier looked at: namespace, execution_id, generation, state (expired, or open when it is to be looked at again later), reason, callback_id
 
 -- The newest version of each row, so what progressed since the snapshot is known. What somebody else has locked is passed
 -- over: it may be progressing.
@@ -16,7 +16,8 @@ with barrier as materialized (
   from barriers
   where state = 'open' and stuck_check_at <= now()
   order by stuck_check_at
-  limit 10
+  limit $1
+  offset $2
   for no key update skip locked
 ),
 

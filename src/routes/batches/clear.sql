@@ -5,7 +5,8 @@
 -- knows its batches are gone.
 --
 -- $1  [{ namespace, execution_id, most, begun }]
---     most: how many batches one step forgets, so that no step runs into its time-out
+--     most: how many batches one step forgets at most, and no more than 32 MiB of results, or one batch, so that no step
+--     runs into its time-out: each page of a result takes its time, and the row tells its size
 --     begun: the generation that a step before this one began with: what was begun is finished, and no other run touched
 -- ->  outcome: cleared | barrier_open | callback_pending | replaced | again, state, generation, cleared, more (whether a step
 --     is left)
@@ -50,18 +51,32 @@ verdict as materialized (
   ) as before on true
 ),
 
-batch as materialized (
-  select batch.*
+candidate as materialized (
+  select batch.*, sum(batch.outcome_bytes) over (rows unbounded preceding) as bytes
   from verdict
   cross join lateral (
-    select namespace, execution_id, generation, batch_index
+    select namespace, execution_id, generation, batch_index, outcome_bytes
     from batches
     where batches.namespace = verdict.namespace and batches.execution_id = verdict.execution_id
     order by batches.generation, batches.batch_index
     limit verdict.most
-    for update
   ) as batch
   where verdict.outcome = 'cleared'
+),
+
+batch as materialized (
+  select batch.*
+  from candidate
+  cross join lateral (
+    select namespace, execution_id, generation, batch_index
+    from batches
+    where batches.namespace = candidate.namespace
+      and batches.execution_id = candidate.execution_id
+      and batches.generation = candidate.generation
+      and batches.batch_index = candidate.batch_index
+    for update
+  ) as batch
+  where candidate.bytes <= 33554432 or candidate.bytes = candidate.outcome_bytes
 ),
 
 forgotten as (
@@ -75,9 +90,12 @@ forgotten as (
 ),
 
 counted as materialized (
-  select verdict.*, step.cleared, step.cleared = verdict.most as more
+  select verdict.*, step.cleared, step.found = verdict.most or step.found > step.taken as more
   from verdict
-  cross join (select count(*)::integer from forgotten) as step (cleared)
+  cross join (
+    select
+      (select count(*)::integer from forgotten), (select count(*) from candidate), (select count(*) from batch)
+  ) as step (cleared, found, taken)
 ),
 
 -- From the first step on, so that nobody is told less than the truth if the others never come.

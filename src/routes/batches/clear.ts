@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isTooSlow } from '../../database/fault.ts'
 import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Int32, type Routes } from '../execution.ts'
@@ -29,18 +30,26 @@ interface Answer {
   more: boolean
 }
 
-/** Batches that one statement forgets, in a second or less. */
-const MOST = 100_000
+/** Batches that one statement forgets, in a second or less where their results are small. */
+const MOST = 20_000
 
 const sql = statement('clear.sql', import.meta.url)
 
 export const clear: Routes = async app => {
   app.delete('/executions/:execution_id/batches', { schema }, async request => {
     const { namespace, params } = request
-    const step = async (begun?: number) => {
-      const asked = { namespace, ...params, most: MOST, begun }
-      // Once: a repeat after a lost connection could clear what was claimed meanwhile.
-      return app.ask<Answer>(sql, asked, { once: true, waits: true })
+    let most = MOST
+    /** A step that takes too long is rolled back, and tried at half its size. */
+    const step = async (begun?: number): Promise<Answer> => {
+      try {
+        const asked = { namespace, ...params, most, begun }
+        // Once: a repeat after a lost connection could clear what was claimed meanwhile.
+        return await app.ask<Answer>(sql, asked, { once: true, waits: true })
+      } catch (error) {
+        if (!isTooSlow(error) || most === 1) throw error
+        most = Math.floor(most / 2)
+        return step(begun)
+      }
     }
     const { outcome, state, generation, ...first } = await step()
     if (outcome !== 'cleared')

@@ -1,0 +1,21 @@
+import type { FastifyInstance } from 'fastify'
+
+export type Parts = Pick<FastifyInstance, 'database' | 'closings' | 'log' | 'message'>
+
+/** A barrier that a step closed or looked at, as far as the log may know it. */
+export interface Reaped {
+  namespace: string
+  execution_id: string
+  generation: number
+  state: string
+  reason?: string
+  callback_id?: string
+}
+
+export function announceClosed(
+  { closings, log }: Parts,
+  { namespace, execution_id, generation, callback_id, state, reason }: Reaped,
+): void {
+  closings.announce({ namespace, execution_id })
+  log.info({ execution_id, generation, callback_id, state, reason }, 'The reaper closed a barrier.')
+}

@@ -113,7 +113,7 @@ t.test('a claim without its verdict is caught', async t => {
     `batch.attempt < coalesce(batch.max_attempts, 2147483647)
           and (
             batch.state = 'released'
-            or (batch.state = 'claimed' and batch.lease_expires_at <= clock_timestamp())
+            or (batch.state = 'claimed' and batch_lease_is_over(batch.lease_expires_at, batch.last_seen_at))
           ) as free`,
     'true as free',
   ])

@@ -176,7 +176,7 @@ t.test('a stale candidate that progressed meanwhile is left alone', async t => {
     'the last attempt, judged by the snapshot, is recorded all the same': {
       sql: mutant(statements.exhaust, [
         `
-      and (batches.state = 'released' or batches.lease_expires_at <= clock_timestamp())`,
+      and (batches.state = 'released' or batch_lease_is_over(batches.lease_expires_at, batches.last_seen_at))`,
         '',
       ]),
       act: caller => caller.ask(statements.heartbeat, ask('run', { batch_index: 0, token })),

@@ -1,6 +1,7 @@
 // The routes of batches and of health, and what is around every route.
 import '../routes/batches/claim.test.ts'
 import '../routes/batches/clear.test.ts'
+import '../routes/batches/clock.test.ts'
 import '../routes/batches/finish.test.ts'
 import '../routes/batches/get.test.ts'
 import '../routes/batches/heartbeat.test.ts'

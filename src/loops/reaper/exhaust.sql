@@ -12,7 +12,7 @@
 
 with looked_at as materialized (
   select namespace, execution_id, generation, batch_index,
-    state = 'released' or lease_expires_at <= clock_timestamp() as is_over
+    state = 'released' or batch_lease_is_over(lease_expires_at, last_seen_at) as is_over
   from batches
   where state in ('claimed', 'released')
     and attempt >= max_attempts
@@ -73,7 +73,7 @@ held as materialized (
       and batches.batch_index = candidate.batch_index
       and batches.state in ('claimed', 'released')
       and batches.attempt >= batches.max_attempts
-      and (batches.state = 'released' or batches.lease_expires_at <= clock_timestamp())
+      and (batches.state = 'released' or batch_lease_is_over(batches.lease_expires_at, batches.last_seen_at))
     for no key update skip locked
   ) as batch
 ),

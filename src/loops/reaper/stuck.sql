@@ -36,7 +36,7 @@ verdict as materialized (
       and batches.execution_id = barrier.execution_id
       and batches.generation = barrier.generation
       and batches.state = 'claimed'
-      and batches.lease_expires_at > clock_timestamp()
+      and not batch_lease_is_over(batches.lease_expires_at, batches.last_seen_at)
   ) as running
 )
 

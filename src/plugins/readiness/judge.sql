@@ -50,7 +50,8 @@ called as (
     rfc3339(closed_at), percent_encoded(execution_id), callback_message(barriers, 0, ''), callback_message_bytes(barriers, 0),
     callback_attempts_with(barriers, '{}'), callback_attempts_with_lost(barriers), callback_reply(barriers),
     callback_receiver(callback), callback_lease_is_over(callback_state, callback_due_at, callback_leased_at),
-    callback_state_now(callback_state, callback_due_at, callback_leased_at)
+    callback_state_now(callback_state, callback_due_at, callback_leased_at),
+    batch_lease_is_over(expires_at, last_progress_at)
   from barriers
   where false
 )

@@ -71,7 +71,7 @@ left join barrier using (namespace, execution_id)
 left join lateral (
   select
     count(*)::integer as claimed,
-    (count(*) filter (where lease_expires_at <= clock_timestamp()))::integer as leases_expired,
+    (count(*) filter (where batch_lease_is_over(lease_expires_at, last_seen_at)))::integer as leases_expired,
     coalesce(
       json_agg(
         (
@@ -88,7 +88,7 @@ left join lateral (
   from (
     select *, row_number() over (order by claimed_at) as turn
     from (
-      select batch_index, owner, attempt, claimed_at, lease_expires_at
+      select batch_index, owner, attempt, claimed_at, lease_expires_at, last_seen_at
       from batches
       where batches.namespace = ask.namespace
         and batches.execution_id = ask.execution_id

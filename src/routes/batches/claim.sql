@@ -72,6 +72,7 @@ seen_ask as materialized (
     batch.claim_key as held_key,
     batch.owner,
     batch.lease_expires_at,
+    batch.last_seen_at,
     batch.result,
     batch.error,
     batch.outcome_bytes,
@@ -82,7 +83,7 @@ seen_ask as materialized (
       and (
         batch.state is null
         or (
-          (batch.state = 'released' or (batch.state = 'claimed' and batch.lease_expires_at <= clock_timestamp()))
+          (batch.state = 'released' or (batch.state = 'claimed' and batch_lease_is_over(batch.lease_expires_at, batch.last_seen_at)))
           and batch.attempt < coalesce(batch.max_attempts, 2147483647)
         )
       ) as looks_free
@@ -140,14 +141,14 @@ written_batch as (
         batch.attempt < coalesce(batch.max_attempts, 2147483647)
           and (
             batch.state = 'released'
-            or (batch.state = 'claimed' and batch.lease_expires_at <= clock_timestamp())
+            or (batch.state = 'claimed' and batch_lease_is_over(batch.lease_expires_at, batch.last_seen_at))
           ) as free
       offset 0
     ) as verdict
   )
   returning
     namespace, execution_id, generation, batch_index, state, attempt, token, claim_key, owner, lease_expires_at,
-    result, error, outcome_bytes
+    last_seen_at, result, error, outcome_bytes
 ),
 
 -- A grant is progress of its barrier, also the grant of another run that came between. It is written after the batches and
@@ -203,12 +204,15 @@ batch_after as (
     coalesce(written.outcome_bytes, seen_ask.outcome_bytes) as outcome_bytes,
     split_part(coalesce(written.token, seen_ask.token), '.', 3) = seen_ask.nonce as mine,
     seen_ask.claim_key = case when written.state is null then seen_ask.held_key else written.claim_key end as by_my_key,
-    lease.ends <= clock_timestamp() as lease_is_over
+    lease.begins,
+    batch_lease_is_over(lease.ends, lease.begins) as lease_is_over
   from seen_ask
   left join written_batch as written using (namespace, execution_id, generation, batch_index)
   cross join lateral (
-    select case when written.state is null then seen_ask.lease_expires_at else written.lease_expires_at end
-  ) as lease (ends)
+    select
+      case when written.state is null then seen_ask.last_seen_at else written.last_seen_at end,
+      case when written.state is null then seen_ask.lease_expires_at else written.lease_expires_at end
+  ) as lease (begins, ends)
 ),
 
 -- The rows of the table of claims, in its order.
@@ -222,13 +226,14 @@ answer as (
       when generation_asked < generation then 'closed'
       when state in ('succeeded', 'failed') then 'finished'
       when barrier_state <> 'open' then 'closed'
-      when state = 'claimed' and (mine or by_my_key) and not coalesce(lease_is_over, false) then 'granted'
+      when state = 'claimed' and (mine or by_my_key) and not lease_is_over then 'granted'
       when attempt >= max_attempts and (state = 'released' or lease_is_over) then 'exhausted'
       else 'in_progress'
     end as outcome,
     case
       when lease_expires_at is not null
-        then greatest(1, ceil(extract(epoch from lease_expires_at - clock_timestamp())))::integer
+        -- Never longer than the lease, however the clock was set.
+        then greatest(1, ceil(extract(epoch from lease_expires_at - greatest(begins, clock_timestamp()))))::integer
     end as lease_remaining_seconds
   from batch_after
 )

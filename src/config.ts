@@ -144,6 +144,11 @@ export const Config = z
     ROLLCALL_REAPER_REST_SECONDS: integer(1, 3600)
       .default(5)
       .describe('How long the reaper rests once it has nothing to do.'),
+    ROLLCALL_EXHAUSTED_GRACE_SECONDS: integer(0, DAY)
+      .default(60)
+      .describe(
+        'How long after the end of its lease the holder of the last attempt may still record an outcome, before the reaper records `attempts_exhausted`.',
+      ),
     ROLLCALL_RETAIN_CLAIMS_SECONDS: integer(60, 10 * YEAR)
       .default(DAY)
       .describe('How long a claim without a barrier is kept after its last sign of life.'),

@@ -111,7 +111,7 @@ t.test('each close is one line of the log, without results, tokens and owners', 
   await pass(s, 'late', 61)
   await s.enqueue('tried', { total: 1, max_attempts: 1, callback: { queue: 'done' } })
   await s.claim('tried', 0, { lease_seconds: 60, owner: 'secret-owner' })
-  await pass(s, 'tried', 61)
+  await pass(s, 'tried', 121)
   t.equal(await reaper.roundOnce(), 2)
   await pass(s, 'late', 8 * DAY)
   await pass(s, 'tried', DAY)
@@ -270,6 +270,8 @@ t.test('a batch out of attempts is recorded as failed, and aborts its barrier', 
     await pass(s, 'run', 61)
   }
   t.match((await s.claim('run', 1)).body, { outcome: 'exhausted' })
+  t.equal(await s.app.reaper.exhaustOnce(), 0, 'the grace time is running')
+  await pass(s, 'run', 60)
   t.equal(await s.app.reaper.exhaustOnce(), 1)
   t.match((await s.batch('run', 1)).body, {
     state: 'failed',
@@ -314,6 +316,28 @@ t.test('a batch out of attempts that is tolerated completes its barrier', async 
   t.match(late.body, { outcome: 'duplicate', same: false, status: 'failed', state: 'completed' })
 })
 
+t.test('the holder of the last attempt may record an outcome within the grace time', async t => {
+  const s = await service(t, { settings: { ROLLCALL_EXHAUSTED_GRACE_SECONDS: '600' } })
+  const tokens: Record<string, string> = {}
+  const executions = ['in-time', 'by-heartbeat', 'too-late']
+  for (const execution of executions) {
+    await s.enqueue(execution, { total: 1, max_attempts: 1 })
+    tokens[execution] = (await s.claim(execution, 0, { lease_seconds: 5 })).body.token
+    await pass(s, execution, 600)
+  }
+  const record = (execution: string) =>
+    s.decrement(execution, { batch_index: 0, token: tokens[execution], result: 'done' })
+  t.equal(await s.app.reaper.exhaustOnce(), 0)
+  t.match((await s.claim('in-time', 0)).body, { outcome: 'exhausted', settled: true })
+  t.match((await record('in-time')).body, { outcome: 'recorded', state: 'completed' })
+  t.equal((await s.heartbeat('by-heartbeat', 0, { token: tokens['by-heartbeat'] })).status, 200)
+  for (const execution of executions) await pass(s, execution, 6)
+  t.equal(await s.app.reaper.exhaustOnce(), 1)
+  t.match((await record('by-heartbeat')).body, { outcome: 'recorded', state: 'completed' })
+  const duplicate = { outcome: 'duplicate', status: 'failed', same: false, settled: true }
+  t.match((await record('too-late')).body, { ...duplicate, state: 'aborted' })
+})
+
 t.test('an exhausted batch that leaves others to come leaves its barrier open', async t => {
   const s = await service(t)
   await s.enqueue('run', { total: 2, max_attempts: 1, tolerated_failure_count: 1 })
@@ -336,7 +360,7 @@ t.test('attempts are not exhausted while somebody may still finish the batch', a
   await s.enqueue('replaced', { total: 1, max_attempts: 1 })
   await s.claim('replaced', 0, { lease_seconds: 60 })
   await s.enqueue('replaced', { total: 1, max_attempts: 1, conflict_policy: 'replace' })
-  for (const execution of ['run', 'more', 'aborted', 'replaced']) await pass(s, execution, 61)
+  for (const execution of ['run', 'more', 'aborted', 'replaced']) await pass(s, execution, 121)
   t.equal(await s.app.reaper.exhaustOnce(), 0)
 })
 

@@ -176,7 +176,12 @@ t.test('a stale candidate that progressed meanwhile is left alone', async t => {
     'the last attempt, judged by the snapshot, is recorded all the same': {
       sql: mutant(statements.exhaust, [
         `
-      and (batches.state = 'released' or batch_lease_is_over(batches.lease_expires_at, batches.last_seen_at))`,
+      and (
+        batches.state = 'released'
+        or batch_lease_is_over(
+          batches.lease_expires_at + make_interval(secs => $4), batches.last_seen_at - make_interval(secs => $4)
+        )
+      )`,
         '',
       ]),
       act: caller => caller.ask(statements.heartbeat, ask('run', { batch_index: 0, token })),
@@ -365,6 +370,56 @@ t.test('the reaper beside everything else: counters are exact, and nothing deadl
   )
   t.equal(await deadlocks(database, [replica(0), replica(1)]), 0)
 })
+
+t.test(
+  "at the end of the grace time a batch has one outcome, its holder's or the reaper's",
+  async t => {
+    const graceSeconds = 600
+    const database = await freshDatabase(t)
+    const caller = await callers(database, 64)
+    const told = await rounds(times(200), async round => {
+      const execution = `run-${round}`
+      await caller(0).ask(
+        statements.enqueue,
+        barrierOf(execution, 1, { ...everyEnd, max_attempts: 1 }),
+      )
+      const { reply } = await caller(0).ask(statements.claim, claimOf(execution))
+      // The grace time ended a moment ago, or does so while the race goes on.
+      await database.query(
+        `update batches
+      set lease_expires_at = clock_timestamp() - make_interval(secs => $2) + (random() - 0.5) * interval '20 milliseconds'
+      where execution_id = $1`,
+        [execution, graceSeconds],
+      )
+      const outcomes = await together(64, async nth => {
+        if (nth % 8 === 0) {
+          await caller(nth).step(statements.exhaust, graceSeconds)
+          return 'reaped'
+        }
+        const { outcome, status } = await repeatAgain(
+          caller(nth),
+          decrementOf(execution, 0, { token: reply?.token }),
+        )
+        return `${outcome} ${status}`
+      })
+      return JSON.stringify(tally(outcomes.toSorted()))
+    })
+    const holders = JSON.stringify({
+      'duplicate succeeded': 55,
+      reaped: 8,
+      'recorded succeeded': 1,
+    })
+    const reapers = JSON.stringify({ 'duplicate failed': 56, reaped: 8 })
+    const { [holders]: recorded = 0, [reapers]: failed = 0, ...others } = tally(told)
+    t.comment({ recorded, failed })
+    t.strictSame(others, {})
+    t.ok(recorded > 0 && failed > 0, 'both came first')
+    t.strictSame(await states(database), {
+      'completed 1 due, 1 recorded': recorded,
+      'aborted 1 due, 1 recorded': failed,
+    })
+  },
+)
 
 t.test('a claim and a heartbeat never wait for a locked barrier', async t => {
   const { database, replica } = await twoReplicas(t)

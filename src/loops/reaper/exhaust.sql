@@ -1,18 +1,23 @@
 -- A step of the reaper: records as failed the batches that are out of attempts, counts them, and judges their barriers as a
 -- decrement does. Without it a batch that nobody may claim any more would hold its barrier open until that expires.
 --
+-- The end of a lease does not void its token, and nobody takes the last attempt over: so its holder has the grace time to
+-- record an outcome of its own. A holder that released the batch gave it up.
+--
 -- Locks barriers before batches and waits for neither: what somebody else has locked is for a later round.
 --
 -- $1  { namespace, execution_id, generation, batch_index } of the batch after which to look, in the order of keys; null:
 --     from the first. The index also holds batches that are still at their last attempt, and those of closed barriers;
 --     each step looks at 10,000 of them.
 -- $2  how many batches at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
+-- $4  the grace time, in seconds
 -- ->  next: where the next step is to look, null: from the first; and one row for each barrier that was counted on:
 --     namespace, execution_id, generation, state, reason, callback_id, recorded. One row without them if there is none.
 
 with looked_at as materialized (
   select namespace, execution_id, generation, batch_index,
-    state = 'released' or batch_lease_is_over(lease_expires_at, last_seen_at) as is_over
+    state = 'released'
+      or batch_lease_is_over(lease_expires_at + make_interval(secs => $4), last_seen_at - make_interval(secs => $4)) as is_over
   from batches
   where state in ('claimed', 'released')
     and attempt >= max_attempts
@@ -73,7 +78,12 @@ held as materialized (
       and batches.batch_index = candidate.batch_index
       and batches.state in ('claimed', 'released')
       and batches.attempt >= batches.max_attempts
-      and (batches.state = 'released' or batch_lease_is_over(batches.lease_expires_at, batches.last_seen_at))
+      and (
+        batches.state = 'released'
+        or batch_lease_is_over(
+          batches.lease_expires_at + make_interval(secs => $4), batches.last_seen_at - make_interval(secs => $4)
+        )
+      )
     for no key update skip locked
   ) as batch
 ),

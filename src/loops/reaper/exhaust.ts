@@ -1,3 +1,4 @@
+import type { Config } from '../../config.ts'
 import { execute, statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { announceClosed, type Parts, type Reaped } from './reaped.ts'
@@ -13,12 +14,14 @@ interface Counted extends Partial<Reaped> {
 /** Goes through the batches at their last attempt, a part of them in each turn. */
 export class Exhaustion {
   readonly #app: Parts
+  readonly #graceSeconds: number
   readonly #sweep: Sweep
   /** Where the next look goes on. */
   #looked: RawJson | undefined
 
-  constructor(app: Parts) {
+  constructor(app: Parts, config: Config) {
     this.#app = app
+    this.#graceSeconds = config.ROLLCALL_EXHAUSTED_GRACE_SECONDS
     const step = { name: 'exhaust', largest: 1000, log: app.log }
     this.#sweep = new Sweep(step, bounds => this.#record(bounds))
   }
@@ -28,7 +31,7 @@ export class Exhaustion {
   }
 
   async #record({ most, passed }: Bounds): Promise<number> {
-    const values = [this.#looked?.text, most, passed]
+    const values = [this.#looked?.text, most, passed, this.#graceSeconds]
     const rows = await execute<Counted>(this.#app.database, sql, values)
     this.#looked = rows[0]?.next
     const counted = rows.filter((row): row is Reaped & { recorded: number } => 'recorded' in row)

@@ -36,7 +36,7 @@ export class Reaper {
     )
     // A few, because each is a look at its claims.
     this.#stuck = new Sweep({ name: 'stuck', largest: 10, log }, bounds => this.#closeStuck(bounds))
-    this.#exhaustion = new Exhaustion(app)
+    this.#exhaustion = new Exhaustion(app, config)
     this.#ahead = new Sweep({ name: 'end-leases', largest: 100, log }, bounds =>
       this.#endLeases(bounds),
     )

@@ -49,7 +49,11 @@ const Enqueue = z
       .min(1)
       .max(1_000_000)
       .optional()
-      .meta({ format: 'int32', description: 'How often one batch may be granted.' }),
+      .meta({
+        format: 'int32',
+        description:
+          'How often one batch may be granted. After the last lease and a grace time the batch is recorded as failed.',
+      }),
     metadata: CallersJson.optional().describe('Any JSON to 64 KiB, handed on.'),
     conflict_policy: z
       .enum(['use_existing', 'fail', 'replace'])

@@ -72,7 +72,11 @@ const outcomes = [
       ...subject,
       attempt: Attempt,
     })
-    .meta({ id: 'ExhaustedClaim', description: 'Out of attempts. Acknowledge the message.' }),
+    .meta({
+      id: 'ExhaustedClaim',
+      description:
+        'Out of attempts. Acknowledge the message. The holder of the last one may record an outcome until the grace time after its lease is over.',
+    }),
 ] as const
 
 const Claim = z.discriminatedUnion('outcome', outcomes).meta({

@@ -44,16 +44,11 @@ const Enqueue = z
       .max(100)
       .optional()
       .meta({ format: 'int32', description: 'Or which part of total, by integer division.' }),
-    max_attempts: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .optional()
-      .meta({
-        format: 'int32',
-        description:
-          'How often one batch may be granted. After the last lease and a grace time the batch is recorded as failed.',
-      }),
+    max_attempts: z.int().min(1).max(1_000_000).optional().meta({
+      format: 'int32',
+      description:
+        'How often one batch may be granted. After the last lease and a grace time the batch is recorded as failed.',
+    }),
     metadata: CallersJson.optional().describe('Any JSON to 64 KiB, handed on.'),
     conflict_policy: z
       .enum(['use_existing', 'fail', 'replace'])

@@ -1,5 +1,7 @@
 // What needs no Postgres.
+import '../config.test.ts'
 import '../json/read.test.ts'
+import '../database/ownership.test.ts'
 import '../loops/waiter.test.ts'
 import '../plugins/refusal-log.test.ts'
 import '../plugins/sockets/sockets.test.ts'

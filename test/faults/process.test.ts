@@ -39,7 +39,13 @@ t.test(
   'SIGTERM: who waits is answered, who is in flight is finished, and nobody is cut',
   async t => {
     const database = await freshDatabase(t)
-    const served = await serve(t, root, { DATABASE_URL: database.url })
+    // However slow the machine is, the decrement still waits when the test looks.
+    const served = await serve(t, root, {
+      DATABASE_URL: database.url,
+      ROLLCALL_POOL_WAIT_SECONDS: '30',
+      ROLLCALL_LOCK_TIMEOUT_SECONDS: '30',
+      ROLLCALL_STATEMENT_TIMEOUT_SECONDS: '40',
+    })
     const call = caller(served.url)
     const { port } = new URL(served.url)
     await call('POST', '/executions/run/barrier/enqueue', { total: 10 })

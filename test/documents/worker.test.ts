@@ -217,8 +217,8 @@ t.test('every row of the table is tried, and says what the worker does', async t
     [/^Do the work\. Then decrement/, /^acknowledged$/],
     [/^Repeat the same call.* give back\.$/, /^acknowledged$|^given back/],
   ]
-  for (const [, answer = '', todo = ''] of found) {
-    const [, end] = words.find(([begins]) => begins.test(todo)) ?? []
+  for (const [, answer = '', action = ''] of found) {
+    const [, end] = words.find(([begins]) => begins.test(action)) ?? []
     for (const [, , ended] of rows[answer] ?? []) t.match(ended, end ?? 'no such row', answer)
   }
 })

@@ -8,10 +8,12 @@ mkdirSync(stage, { recursive: true })
 for (const folder of ['src', 'bench/load']) {
   cpSync(folder, `${stage}/${folder}`, { recursive: true, filter: file => !file.endsWith('.ts') })
 }
-// What is compiled from a file that is gone would still be run.
-for (const name of readdirSync(`${stage}/test`, { recursive: true, encoding: 'utf8' })) {
-  const source = `test/${name.replace(/\.js(\.map)?$/, '.ts')}`
-  if (!existsSync(source)) rmSync(`${stage}/test/${name}`)
+// What stays of a file that is gone would still be run, or prepared.
+for (const folder of ['src', 'test', 'bench']) {
+  for (const name of readdirSync(`${stage}/${folder}`, { recursive: true, encoding: 'utf8' })) {
+    const source = `${folder}/${name.replace(/\.js(\.map)?$/, '.ts')}`
+    if (!existsSync(source)) rmSync(`${stage}/${folder}/${name}`, { recursive: true, force: true })
+  }
 }
 for (const name of readdirSync('.')) {
   if (['.git', stage, 'src', 'test', 'bench', 'dist'].includes(name)) continue

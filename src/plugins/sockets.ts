@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Socket } from 'node:net'
 import { loop } from '../loops/loop.ts'
+import { Refusal } from '../refusals.ts'
 import { refuseTunnel } from './sockets/refuse.ts'
 import type { Sockets } from './sockets/sockets.ts'
 
@@ -26,8 +27,10 @@ export const sockets = plugin<{ own: Sockets }>(
       else this.raw.once('close', work)
     })
     // A caller that is gone is not served; of a socket that was cut this ends the sixteen requests that came before the cut.
+    // It is refused all the same, though nobody reads that: the hooks of a reply free what the request holds, as the room of its body.
     app.addHook('preHandler', (_request, reply, next) => {
-      if (!reply.raw.destroyed) next()
+      if (reply.raw.destroyed) next(new Refusal('request_timeout'))
+      else next()
     })
     app.addHook('onSend', (_request, reply, payload, next) => {
       const { raw } = reply

@@ -1,5 +1,5 @@
 import { on, once } from 'node:events'
-import { type IncomingMessage, request } from 'node:http'
+import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { json as read } from 'node:stream/consumers'
@@ -429,6 +429,24 @@ t.test('a caller that hangs up gives its room back, also behind another request'
     await poll(async () => (await decrement(3, 900_000)).status === 200 || undefined)
   }
   t.match(await Promise.all([decrement(4, 900_000), decrement(5, 20_000)]), [served, served])
+})
+
+t.test('a caller that hangs up while its body is read gives its room back', async t => {
+  const { small, begin, decrement } = await smallReplica(t)
+  const result = 'x'.repeat(100_000)
+  const members = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(batch_index => ({ batch_index, result }))
+  const whole = JSON.stringify({ batches: members })
+  for (const batch_index of [10, 11]) {
+    const gone = new Promise<void>(resolve => {
+      small.app.server.once('request', (request: IncomingMessage, response: ServerResponse) => {
+        request.once('end', () => response.destroy())
+        response.once('close', resolve)
+      })
+    })
+    begin(`${headOf(whole.length)}${whole}`)
+    await gone
+    t.match(await decrement(batch_index, 900_000), served)
+  }
 })
 
 t.test(

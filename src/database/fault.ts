@@ -21,6 +21,8 @@ const deadlockOrSerialization = {
   alone: true,
 } as const
 const tooSlow = { code: 'overloaded', effect: 'none', repeat: false, alone: true } as const
+/** Ends the connection as well, and may come between the commit and its confirmation. */
+const cutOff = { code: 'overloaded', effect: 'unknown', repeat: false, alone: true } as const
 const noRoom = { code: 'overloaded', effect: 'none', repeat: false, alone: false } as const
 const unavailable = {
   code: 'database_unavailable',
@@ -60,6 +62,8 @@ const bySqlState: Readonly<Record<string, Fault>> = {
   '40P01': deadlockOrSerialization,
   '55P03': tooSlow,
   '57014': tooSlow,
+  // transaction_timeout, which a role may have from Postgres 17 on.
+  '25P04': cutOff,
   '53300': noRoom,
   '53': unavailable,
   '25006': unavailable,

@@ -1,7 +1,9 @@
 import { Client } from 'pg'
 import t from 'tap'
 import { connectFaultOf, DatabaseRefusal, faultOf } from '../../src/database/fault.ts'
-import { freshDatabase } from '../fixtures/database.ts'
+import { clonedDatabase, freshDatabase } from '../fixtures/database.ts'
+import { lockOf } from '../fixtures/gate.ts'
+import { service } from '../fixtures/service.ts'
 
 const { pool, url } = await freshDatabase(t)
 
@@ -21,6 +23,8 @@ t.test('what surely had no effect is told so, what may have had one as well', as
     // Lock and statement timeouts: a repeat would wait as long again.
     '55P03': { ...overloaded, repeat: false },
     '57014': { ...overloaded, repeat: false },
+    // The time-out of a transaction also ends its connection, perhaps after the commit.
+    '25P04': { code: 'overloaded', effect: 'unknown', repeat: false, alone: true },
     '53300': { ...overloaded, repeat: false },
     // Out of disk or memory, read-only, starting up: nothing was written.
     '53100': { code: 'database_unavailable', effect: 'none' },
@@ -76,6 +80,25 @@ t.test('a server that never answered is not asked again', async t => {
   )
   await client.end()
 })
+
+t.test(
+  'a transaction that its role cuts off is refused, and the next caller is served',
+  async t => {
+    const database = await clonedDatabase(t)
+    const holder = await database.pool.connect()
+    const [row] = await database.query<{ name: string }>('select current_database() as name')
+    await database.query(`alter database "${row?.name ?? ''}" set transaction_timeout = '300ms'`)
+    const s = await service(t, { database, settings: { ROLLCALL_POOL_SIZE: '1' } })
+    await s.enqueue('locked', { total: 1 })
+    await holder.query('begin')
+    await holder.query(lockOf('locked'))
+    const refused = await s.abort('locked')
+    await holder.query('rollback')
+    holder.release()
+    t.match(refused, { status: 503, body: { code: 'overloaded', effect: 'unknown' } })
+    t.equal((await s.abort('locked')).status, 200)
+  },
+)
 
 t.test('nothing was sent where there was no connection', async t => {
   const refused = new Client({ connectionString: 'postgres://nobody@127.0.0.1:1/nothing' })

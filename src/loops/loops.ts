@@ -1,6 +1,7 @@
 import plugin from 'fastify-plugin'
 import type { ClientConfig } from 'pg'
 import type { Config } from '../config.ts'
+import { mostAttempts } from '../descriptors.ts'
 import { Sender } from '../webhook/post.ts'
 import { Closings } from './closings.ts'
 import { Delivery } from './delivery/delivery.ts'
@@ -34,6 +35,7 @@ export const loops = plugin<LoopsOptions>(
     const reaper = new Reaper(app, config)
     const delivery = new Delivery(app, {
       sender: new Sender({ guard: app.guard, secrets }),
+      most: mostAttempts(config),
       shutdownSeconds: config.ROLLCALL_SHUTDOWN_SECONDS,
     })
     app.decorate('reaper', reaper)

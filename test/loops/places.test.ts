@@ -2,9 +2,9 @@ import t from 'tap'
 import { type Due, Places } from '../../src/loops/delivery/places.ts'
 
 /** A replica's places, by a clock that the test moves. */
-function stage() {
+function stage(most?: number) {
   let now = 0
-  const places = new Places({ clock: () => now })
+  const places = new Places({ clock: () => now, ...(most !== undefined && { most }) })
   const leaves = new Map<string, ReturnType<Places['take']>>()
   return {
     places,
@@ -69,6 +69,32 @@ t.test('whatever strangers do, there is room for a receiver that answered last t
   t.equal(begin(strangers, 10_000), 1_344, 'an eighth is kept from those that nobody knows')
   t.equal(begin(honest), 1)
 })
+
+t.test(
+  'a process with few descriptors begins no more than it has, and shares them alike',
+  async t => {
+    const { begin, end } = stage(96)
+    const honest = [dueOf('honest.example', 'hook')]
+    t.equal(begin(honest), 1)
+    end(honest, { status: 204, milliseconds: 50 })
+    t.equal(
+      begin(
+        many(500, n => dueOf(`n${n}.example`, 'silent')),
+        10_000,
+      ),
+      84,
+    )
+    t.equal(begin(honest), 1)
+    t.equal(
+      stage(96).begin(
+        many(500, n => dueOf('a.example', `${n}`)),
+        10_000,
+      ),
+      70,
+    )
+    t.equal(stage(96).begin(many(500, n => dueOf(`n${n % 10}.example`, 'hook', n))), 16)
+  },
+)
 
 t.test('receivers that were silent leave room for those that nobody knows', async t => {
   const { begin, end } = stage()

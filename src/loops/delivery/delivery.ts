@@ -19,6 +19,8 @@ const LONGEST_BREATH_MS = 250
 
 interface Options {
   sender: Pick<Sender, 'post' | 'close'>
+  /** How many attempts may be under way. */
+  most?: number
   /** How long attempts under way may take once the loop is stopped. */
   shutdownSeconds: number
   /** How long a callback that was made due without a hint waits at most, before it is leased. */

@@ -1,8 +1,8 @@
+import { MOST_ATTEMPTS } from '../../descriptors.ts'
 import { isLate, type Pace, Paces, paceOf, SLOW_MS } from './paces.ts'
 
-/** Attempts under way in one replica: in all, and to one address. */
-const MOST = 1_536
-const MOST_OF_NETWORK = 1_280
+/** Of all attempts under way in one replica, how many may be to one address. */
+const SHARE_OF_NETWORK = 5 / 6
 /**
  * Attempts that began less than FRESH_MS ago. A receiver that answers soon never meets more of them at once; those that do not
  * answer make room for the next by this clock, so 1,000 silent ones of one host are all begun in some six seconds.
@@ -13,7 +13,7 @@ const FRESH_OF_NETWORK = 64
 const FRESH_OF_HOST = 40
 /** Attempts to one receiver: while there is much room, and when there is less. */
 const MOST_OF_RECEIVER = 4
-const CROWDED = 256
+const SHARE_THAT_CROWDS = 1 / 6
 
 /** Messages longer than this share LARGE_LIMIT_BYTES, so that those of silent receivers do not fill the memory. */
 export const LARGE_BYTES = 16 * 1024
@@ -62,6 +62,8 @@ interface UnderWay {
 export type Leave = (ended?: { status?: number; milliseconds: number }) => void
 
 interface Options {
+  /** How many attempts may be under way. */
+  most?: number
   /** In milliseconds, from any moment on, and never back. */
   clock?: () => number
 }
@@ -73,11 +75,13 @@ interface Options {
 export class Places {
   readonly #underWay = new Set<UnderWay>()
   readonly #paces = new Paces()
+  readonly #most: number
   readonly #clock: () => number
   /** Whether the last choice left out something that only has to wait for the clock. */
   isPaced = false
 
-  constructor({ clock = () => performance.now() }: Options = {}) {
+  constructor({ most = MOST_ATTEMPTS, clock = () => performance.now() }: Options = {}) {
+    this.#most = most
     this.#clock = clock
   }
 
@@ -100,7 +104,7 @@ export class Places {
       const { receiver, network } = candidate
       const known = this.#paces.of(receiver, network, candidate.pace)
       const pace = isLateNow.has(receiver) && !isLate(known) ? 'slow' : known
-      if (!hasRoom(candidate, pace, all)) continue
+      if (!hasRoom(candidate, pace, all, this.#most)) continue
       if (!isSoon(candidate, pace, fresh)) {
         this.isPaced = true
         continue
@@ -129,12 +133,12 @@ export class Places {
   }
 }
 
-function hasRoom({ network, receiver }: Target, pace: Pace, all: Counts): boolean {
-  const share = SHARES[pace]
-  const isAlone = pace === 'hung' || all.total >= CROWDED
+function hasRoom({ network, receiver }: Target, pace: Pace, all: Counts, most: number): boolean {
+  const room = most * SHARES[pace]
+  const isAlone = pace === 'hung' || all.total >= most * SHARE_THAT_CROWDS
   return (
-    all.total < MOST * share &&
-    all.network.of(network) < MOST_OF_NETWORK * share &&
+    all.total < room &&
+    all.network.of(network) < room * SHARE_OF_NETWORK &&
     all.receiver.of(receiver) < (isAlone ? 1 : MOST_OF_RECEIVER)
   )
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { mostSockets } from '../../../src/plugins/sockets/most.ts'
+import { mostAttempts, mostSockets } from '../../../src/descriptors.ts'
 import { Sockets } from '../../../src/plugins/sockets/sockets.ts'
 import { readConfig } from '../../../src/config.ts'
 import { until } from '../../fixtures/gate.ts'
@@ -189,5 +189,7 @@ t.test(
     t.equal(mostSockets(config, Infinity), 10_000)
     t.equal(mostSockets(config, 64), 16)
     t.ok(mostSockets(config) >= 16)
+    t.equal(mostAttempts(config, 2000), (2000 - 20 - 100) / 2, 'and as many callbacks')
+    t.equal(mostAttempts(config, 1_000_000), 1_536)
   },
 )

@@ -433,13 +433,12 @@ t.test('a caller that hangs up gives its room back, also behind another request'
 
 t.test('a caller that hangs up while its body is read gives its room back', async t => {
   const { small, begin, decrement } = await smallReplica(t)
-  const result = 'x'.repeat(100_000)
-  const members = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(batch_index => ({ batch_index, result }))
-  const whole = JSON.stringify({ batches: members })
+  const member = { batch_index: 0, result: 'x'.repeat(100_000) }
+  const whole = JSON.stringify({ batches: Array.from({ length: 9 }, () => member) })
   for (const batch_index of [10, 11]) {
     const gone = new Promise<void>(resolve => {
-      small.app.server.once('request', (request: IncomingMessage, response: ServerResponse) => {
-        request.once('end', () => response.destroy())
+      small.app.server.once('request', (sent: IncomingMessage, response: ServerResponse) => {
+        sent.once('end', () => response.destroy())
         response.once('close', resolve)
       })
     })

@@ -165,9 +165,11 @@ export class Tape {
 
   /** The string that was read last, and is kept from `start` on. */
   lastString(start: number): string {
-    return this.escaped || this.#text === undefined
-      ? this.stringAt(start, this.kept, this.escaped)
-      : this.#text.slice(this.origin + 1, this.at - 1)
+    // A string that became shorter came with escapes that were not needed, such as those of `\/` and `\u00e9`.
+    const isAsItCame = this.kept - start === this.at - this.origin && !this.escaped
+    return isAsItCame && this.#text !== undefined
+      ? this.#text.slice(this.origin + 1, this.at - 1)
+      : this.stringAt(start, this.kept, this.escaped)
   }
 
   #lastNumber(start: number): number {

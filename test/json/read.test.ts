@@ -139,6 +139,18 @@ t.test('the rest of a body is what JSON.parse makes of it', async t => {
   )
 })
 
+t.test('a text or key that is no caller’s JSON means the same in every spelling', async t => {
+  const named = quoted.filter(([tight]) => tight !== '"result"' && tight !== '"metadata"')
+  fc.assert(
+    // Short bodies and longer ones are read in two ways.
+    fc.property(named, quoted, fc.constantFrom(0, 5_000), ([, key], [, text], blanks) => {
+      const body = `{${key}:${text}}`
+      t.strictSame(parse(body + ' '.repeat(blanks)), JSON.parse(body), body)
+    }),
+    { numRuns: 200 },
+  )
+})
+
 t.test('no text makes it fail otherwise than by a refusal', async () => {
   const pieces = fc.array(
     fc.oneof(

@@ -21,6 +21,9 @@ export type Routes = FastifyPluginAsync<FastifyPluginOptions, RawServerDefault, 
 
 const MOST_INT4 = 2_147_483_647
 
+/** What the OpenAPI document says of text in which only what Postgres cannot store is refused. */
+export const NO_NUL = String.raw`^[^\u0000]*$`
+
 /** Text that people read where a caller chose it: the log, a terminal, a list. */
 export const Text = textOf(() => undefined)
 
@@ -34,9 +37,10 @@ export const ShortText = textOf(hasFewBytes).meta({ minLength: 1, maxLength: 255
 export const ExecutionId = textOf(id =>
   id === '.' || id === '..' ? 'has to be other than "." and ".."' : hasFewBytes(id),
 ).meta({
-  description: 'The name of the run.',
+  description: 'The name of the run, of 1 to 255 bytes; other than "." and "..".',
   minLength: 1,
   maxLength: 255,
+  not: { enum: ['.', '..'] },
   examples: ['invoices-2026-11'],
 })
 
@@ -82,12 +86,19 @@ export const QueryGeneration = digits(
   MOST_INT4,
   'The run that is meant; older is refused.',
 ).optional()
+/** Below the minute after which many proxies give up. */
+export const MOST_WAIT_SECONDS = 50
 export const QueryWaitSeconds = digits(
   0,
-  50,
+  MOST_WAIT_SECONDS,
   'How long to wait for the barrier to close.',
 ).optional()
-export const QueryLimit = digits(1, 1000, 'The most members of a page; 100 if left out.').optional()
+export const MOST_OF_PAGE = 1000
+export const QueryLimit = digits(
+  1,
+  MOST_OF_PAGE,
+  'The most members of a page; 100 if left out.',
+).optional()
 
 export const Generation = z.int().min(1).max(MOST_INT4).meta({
   format: 'int32',
@@ -100,7 +111,9 @@ export const Moment = z.iso.datetime().meta({
 })
 
 /** Any JSON of a caller's, which passes through digit by digit. */
-export const CallersJson = z.instanceof(RawJson).meta({ description: 'Any JSON.' })
+export const CallersJson = z.instanceof(RawJson).meta({
+  description: 'Any JSON without NUL and lone surrogates.',
+})
 
 /** Names one claim or enqueue call, so that it can be repeated after a lost reply. */
 export const IdempotencyKey = z.object({

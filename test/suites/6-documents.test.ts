@@ -1,4 +1,5 @@
 // What people read, against what runs.
+import '../documents/bodies.test.ts'
 import '../documents/dockerfile.test.ts'
 import '../documents/openapi.test.ts'
 import '../documents/packages.test.ts'

@@ -39,4 +39,9 @@ Neither: give the message back and try later.
 Whatever is refused is answered with problem details (RFC 9457, \`application/problem+json\`). Its \`code\` says \
 what to do, \`status\` is the status of the reply; the status of a batch is \`batch_status\`. Every 5xx says in \`effect\` whether \
 the call may have had one. A path that is not here answers 404 \`route_not_found\`, another method than those here 405 \
-\`method_not_allowed\` with the header \`Allow\`.`
+\`method_not_allowed\` with the header \`Allow\`.
+
+Requests are judged strictly. A member that is not here, a key twice in one object and a number in quotes are refused. A \
+caller's own JSON may hold anything but NUL and lone surrogates, which Postgres cannot store: 422 \`unstorable_json\`. How \
+large each thing may be is in the README, under Limits, because settings change it: beyond it 413 \`payload_too_large\`, or 400 \
+where a number of things is meant.`

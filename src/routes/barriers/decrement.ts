@@ -5,7 +5,14 @@ import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
-import { Attempt, outcomeFields, resultOrError, Status, Token } from '../batches/batch.ts'
+import {
+  Attempt,
+  outcomeFields,
+  resultOrError,
+  resultOrErrorOnly,
+  Status,
+  Token,
+} from '../batches/batch.ts'
 import { compareRecorded } from '../batches/same.ts'
 import { Generation, Int32, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
@@ -58,7 +65,10 @@ const schema = {
   operationId: 'decrementBarrier',
   tags: ['barriers'],
   params: BarrierParams,
-  body: z.strictObject({ ...member, generation: Generation.optional() }).superRefine(resultOrError),
+  body: z
+    .strictObject({ ...member, generation: Generation.optional() })
+    .superRefine(resultOrError)
+    .meta(resultOrErrorOnly),
   response: {
     200: repliedWith('It is counted, by this call or before.', Counted),
     ...refusedWith(
@@ -79,7 +89,10 @@ const bulkSchema = {
   params: BarrierParams,
   body: z.strictObject({
     generation: Generation.optional(),
-    batches: z.array(z.strictObject(member).superRefine(resultOrError)).min(1).max(1000),
+    batches: z
+      .array(z.strictObject(member).superRefine(resultOrError).meta(resultOrErrorOnly))
+      .min(1)
+      .max(1000),
   }),
   response: {
     200: repliedWith(

@@ -14,6 +14,7 @@ import {
   Moment,
   type Routes,
 } from '../execution.ts'
+import { never } from '../never.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { BarrierParams, BarrierState, counts } from './barrier.ts'
@@ -38,18 +39,19 @@ const Enqueue = z
     tolerated_failure_count: Int32.optional().describe(
       'How many batches may fail; 0 when left out.',
     ),
-    tolerated_failure_percentage: z
-      .int()
-      .min(0)
-      .max(100)
-      .optional()
-      .meta({ format: 'int32', description: 'Or which part of total, by integer division.' }),
+    tolerated_failure_percentage: z.int().min(0).max(100).optional().meta({
+      format: 'int32',
+      description:
+        'Or which part of total, by integer division; not beside tolerated_failure_count.',
+    }),
     max_attempts: z.int().min(1).max(1_000_000).optional().meta({
       format: 'int32',
       description:
         'How often one batch may be granted. After the last lease and a grace time the batch is recorded as failed.',
     }),
-    metadata: CallersJson.optional().describe('Any JSON to 64 KiB, handed on.'),
+    metadata: CallersJson.optional().describe(
+      'Any JSON without NUL and lone surrogates, to 64 KiB, handed on.',
+    ),
     conflict_policy: z
       .enum(['use_existing', 'fail', 'replace'])
       .default('use_existing')
@@ -70,6 +72,15 @@ const Enqueue = z
     path: ['generation'],
     message: 'has to be left out unless conflict_policy is replace',
   })
+  .meta(
+    never(
+      { required: ['tolerated_failure_count', 'tolerated_failure_percentage'] },
+      {
+        required: ['generation'],
+        properties: { conflict_policy: { enum: ['use_existing', 'fail'] } },
+      },
+    ),
+  )
 
 const Enqueued = z
   .object({

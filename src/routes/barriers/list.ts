@@ -15,7 +15,7 @@ const Position = z.strictObject({
 
 /** As an execution id, but '.' and '..' may begin one. */
 const Prefix = ShortText.meta({
-  description: 'The bytes that the ids begin with.',
+  description: 'The 1 to 255 bytes that the ids begin with.',
   examples: ['invoices-'],
 })
 

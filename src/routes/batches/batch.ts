@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { CallersJson, ExecutionId, Int32, Moment, PathIndex, Text } from '../execution.ts'
+import { CallersJson, ExecutionId, Int32, Moment, NO_NUL, PathIndex, Text } from '../execution.ts'
+import { never } from '../never.ts'
 
 export const BatchParams = z.strictObject({ execution_id: ExecutionId, batch_index: PathIndex })
 export const BatchesParams = z.strictObject({ execution_id: ExecutionId })
@@ -12,7 +13,7 @@ export const Token = z
     token => token.isWellFormed() && !token.includes('\0'),
     'has to be a token that a claim returned',
   )
-  .describe('The token that the claim returned.')
+  .meta({ description: 'The token that the claim returned.', pattern: NO_NUL })
 
 export const LeaseSeconds = z
   .int()
@@ -28,8 +29,12 @@ export const Status = z.enum(['succeeded', 'failed'])
 /** What a worker says of its batch; a result belongs to a success, an error to a failure. */
 export const outcomeFields = {
   status: Status.optional().describe('succeeded when left out.'),
-  result: CallersJson.optional().describe('Any JSON, kept digit by digit.'),
-  error: CallersJson.optional().describe('Any JSON that tells why it failed.'),
+  result: CallersJson.optional().describe(
+    'Of a success: any JSON without NUL and lone surrogates, kept digit by digit; to 256 KiB by default settings.',
+  ),
+  error: CallersJson.optional().describe(
+    'Of a failure, why it failed: any JSON without NUL and lone surrogates, to 16 KiB by default settings.',
+  ),
 }
 
 /** For a zod `superRefine`: the member that does not go with the status. */
@@ -42,6 +47,12 @@ export function resultOrError(
   const message = `has to be left out when status is ${outcome.status ?? 'succeeded'}`
   context.addIssue({ code: 'custom', path: [wrong], message })
 }
+
+/** The same for `meta`. */
+export const resultOrErrorOnly = never(
+  { required: ['error'], properties: { status: { enum: ['succeeded'] } } },
+  { required: ['status', 'result'], properties: { status: { enum: ['failed'] } } },
+)
 
 export const BatchState = z.enum(['unclaimed', 'claimed', 'succeeded', 'failed'])
 

@@ -31,14 +31,14 @@ interface Answer {
 }
 
 /** Batches that one statement forgets, in a second or less where their results are small. */
-const MOST = 20_000
+export const MOST_CLEARED = 20_000
 
 const sql = statement('clear.sql', import.meta.url)
 
 export const clear: Routes = async app => {
   app.delete('/executions/:execution_id/batches', { schema }, async request => {
     const { namespace, params } = request
-    let most = MOST
+    let most = MOST_CLEARED
     /** A step that takes too long is rolled back, and tried at half its size. */
     const step = async (begun?: number): Promise<Answer> => {
       try {

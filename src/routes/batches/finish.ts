@@ -7,14 +7,24 @@ import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { nonce } from '../../database/nonce.ts'
 import { compareRecorded } from './same.ts'
-import { BatchParams, outcomeFields, resultOrError, Status, Token } from './batch.ts'
+import {
+  BatchParams,
+  outcomeFields,
+  resultOrError,
+  resultOrErrorOnly,
+  Status,
+  Token,
+} from './batch.ts'
 
 const schema = {
   summary: 'Record the outcome of a batch that has no barrier',
   operationId: 'finishBatch',
   tags: ['batches'],
   params: BatchParams,
-  body: z.strictObject({ token: Token, ...outcomeFields }).superRefine(resultOrError),
+  body: z
+    .strictObject({ token: Token, ...outcomeFields })
+    .superRefine(resultOrError)
+    .meta(resultOrErrorOnly),
   response: {
     200: repliedWith(
       'It is recorded, by this call or before.',

@@ -5,6 +5,7 @@ import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { Token } from '../batches/batch.ts'
 import { CallersJson, ExecutionId, Int32, Moment, ShortText, Text } from '../execution.ts'
+import { never } from '../never.ts'
 
 export const CallbackParams = z.strictObject({ execution_id: ExecutionId })
 
@@ -45,8 +46,12 @@ export const CallbackWish = z
         'has to have a host: an address, or a name of labels with 1 to 63 letters, digits, - and _, at most 255 characters with its port',
       )
       .optional()
-      .describe('Where the message is POSTed, signed as Standard Webhooks asks.'),
-    queue: Queue.optional().describe('Or the queue it is pulled from.'),
+      .describe(
+        'An http or https URL with a host: where the message is POSTed, signed as Standard Webhooks asks.',
+      ),
+    queue: Queue.optional().describe(
+      'Or the queue it is pulled from, of 1 to 255 bytes; one of both, not both.',
+    ),
     events: z
       .array(CallbackEvent)
       .min(1)
@@ -55,8 +60,10 @@ export const CallbackWish = z
       .optional()
       .describe('Which ends are told; completed when left out.'),
     task_name: Text.min(1).max(255).optional().describe('Which task the receiver runs; handed on.'),
-    kwargs: CallersJson.optional().describe('Any JSON, handed on.'),
-    headers: CallersJson.optional().describe('Any JSON, handed on; never HTTP headers.'),
+    kwargs: CallersJson.optional().describe('Any JSON without NUL and lone surrogates, handed on.'),
+    headers: CallersJson.optional().describe(
+      'The same, never HTTP headers; with kwargs to 64 KiB.',
+    ),
     priority: z
       .int()
       .min(1)
@@ -72,6 +79,9 @@ export const CallbackWish = z
     path: ['kwargs'],
     message: 'has to have, together with headers, at most 65536 bytes',
   })
+  .meta(
+    never({ required: ['url', 'queue'] }, { properties: { url: { not: {} }, queue: { not: {} } } }),
+  )
 
 /** The wish as it was stored, with its defaults. */
 const KeptCallback = z
@@ -88,7 +98,9 @@ const KeptCallback = z
 
 export const CallbackAttempt = Int32.describe('How often the callback was leased.')
 
-export const CallbackToken = Token.describe('The token that POST /callbacks/claim returned.')
+export const CallbackToken = Token.meta({
+  description: 'The token that POST /callbacks/claim returned.',
+})
 
 export const Callback = z
   .object({

@@ -1,24 +1,25 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
-import { Int32, Moment, type Routes } from '../execution.ts'
+import { Int32, Moment, MOST_WAIT_SECONDS, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import { CallbackAttempt, CallbackToken, Message, Queue } from './callback.ts'
 
 /** The most of messages in one reply; the first is always in it. */
-const REPLY_BYTES = 8 * 1024 * 1024
+export const REPLY_BYTES = 8 * 1024 * 1024
+export const MOST_PULLED = 100
 
 const schema = {
   summary: 'Pull callbacks from a queue, or wait for one',
   operationId: 'claimCallbacks',
   tags: ['callbacks'],
   body: z.strictObject({
-    queue: Queue.describe('As the callbacks name it.'),
+    queue: Queue.describe('As the callbacks name it, of 1 to 255 bytes.'),
     limit: z
       .int()
       .min(1)
-      .max(100)
+      .max(MOST_PULLED)
       .default(1)
       .meta({ format: 'int32', description: 'The most to lease; a reply has to 8 MiB of them.' }),
     lease_seconds: z
@@ -30,7 +31,7 @@ const schema = {
     wait_seconds: z
       .int()
       .min(0)
-      .max(50)
+      .max(MOST_WAIT_SECONDS)
       .default(0)
       .meta({ format: 'int32', description: 'How long to wait while none is due.' }),
   }),

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { RawJson } from '../../json/raw.ts'
-import type { Routes } from '../execution.ts'
+import { NO_NUL, type Routes } from '../execution.ts'
 import { bodyRefusals, refusedWith } from '../problem.ts'
 import { repliedWith } from '../reply.ts'
 import {
@@ -32,7 +32,7 @@ const schema = {
         z.string().min(1).max(1000),
       )
       .optional()
-      .describe('Why, for whoever reads the attempts.'),
+      .meta({ description: 'Why, for whoever reads the attempts.', pattern: NO_NUL }),
   }),
   response: {
     200: repliedWith('It is due again, by this call or before.', Callback),

@@ -27,6 +27,9 @@ declare module 'fastify' {
   }
 }
 
+/** An execution id of 255 bytes, each of them escaped, has 765. */
+export const MOST_PARAMETER_CHARACTERS = 1024
+
 /** The whole service but its port: plugins in order, then routes. */
 export async function buildApp(
   config: Config,
@@ -44,7 +47,7 @@ export async function buildApp(
     serverFactory: handle => own.serverFor(handle),
     forceCloseConnections: 'idle',
     return503OnClosing: false,
-    routerOptions: { maxParamLength: 1024, querystringParser: parseQuery },
+    routerOptions: { maxParamLength: MOST_PARAMETER_CHARACTERS, querystringParser: parseQuery },
     frameworkErrors: refuse,
     clientErrorHandler: (error, socket) => refuseConnection(own, error, socket),
   })

@@ -1,7 +1,7 @@
 import type { Config } from './config.ts'
 
 /** Idle, a socket takes some 10 KiB, so that memory bounds them where nothing else does. */
-const MOST_SOCKETS = 10_000
+export const MOST_SOCKETS = 10_000
 
 /** Attempts to deliver callbacks, where descriptors do not bound them. */
 export const MOST_ATTEMPTS = 1_536

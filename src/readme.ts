@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { settings } from './config.ts'
+import { limits } from './limits.ts'
 import { refusals } from './refusals.ts'
 
 const readme = new URL('../README.md', import.meta.url)
@@ -19,6 +20,7 @@ export async function filledReadme(): Promise<string> {
   const document = JSON.parse(await readFile(openapi, 'utf8')) as Document
   const tables = {
     routes: routesTable(document),
+    limits: limitsTable(),
     settings: settingsTable(),
     refusals: refusalsTable(),
   }
@@ -47,6 +49,10 @@ function routesTable({ paths }: Document): string[][] {
     ]),
   )
   return [...head('Route', 'What it does'), ...routes]
+}
+
+function limitsTable(): string[][] {
+  return [...head('What', 'For one', 'For all', 'Beyond it', 'Setting'), ...limits]
 }
 
 function settingsTable(): string[][] {

@@ -3,10 +3,10 @@ import { overloaded, Refusal } from '../refusals.ts'
 import { DatabaseRefusal } from './fault.ts'
 import { type Database, send, type Sent, type Statement } from './statement.ts'
 
-const MOST_ASKS = 1_000
-const MOST_BYTES = 4 * 1024 * 1024
+export const MOST_ASKS = 1_000
+export const MOST_BYTES = 4 * 1024 * 1024
 /** What may wait in one lane before callers are turned away: some seconds of work at the slowest rate measured. */
-const MOST_WAITING = 20_000
+export const MOST_WAITING = 20_000
 
 interface Answer {
   outcome: string

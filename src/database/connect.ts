@@ -40,7 +40,7 @@ export function poolOptions(config: Config, connection: ClientConfig): PoolConfi
  * read it whole ever after. `enable_bitmapscan` off: a bitmap takes in all that match before a LIMIT ends it. Generic plans: none of the statements has a better one for the asks of one run, and planning costs
  * more than most of them take. `jit` off: compiling costs more than any statement here.
  */
-function sessionSettings(config: Config): string {
+export function sessionSettings(config: Config): string {
   return [
     `statement_timeout = '${config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS}s'`,
     `lock_timeout = '${config.ROLLCALL_LOCK_TIMEOUT_SECONDS}s'`,

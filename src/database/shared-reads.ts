@@ -1,7 +1,7 @@
 import { Slots } from './slots.ts'
 
-const MOST_AT_ONCE = 2
-const MOST_AGE_MS = 1000
+export const MOST_AT_ONCE = 2
+export const MOST_AGE_MS = 1000
 /** An answer has 64 KiB of metadata at most, so all together have a megabyte or so. */
 const MOST_KEPT = 20
 

@@ -25,7 +25,7 @@ declare module 'fastify' {
 }
 
 /** At most this many bytes of `metadata`, `kwargs` and `headers`, each. */
-const MOST_DATA_BYTES = 64 * 1024
+export const MOST_DATA_BYTES = 64 * 1024
 
 type Done = (error: FastifyError | Refusal | null, body?: unknown) => void
 

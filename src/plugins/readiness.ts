@@ -11,7 +11,7 @@ declare module 'fastify' {
 }
 
 /** A verdict is this old at most before it is made again, so that a probe storm costs one query a second. */
-const FRESH_MS = 1000
+export const FRESH_MS = 1000
 
 const retryAfter = { headers: { 'retry-after': '1' } }
 

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Refusal, RefusalCode } from '../refusals.ts'
 
-const EVERY_MS = 1_000
+export const EVERY_MS = 1_000
 
 /** At most one line a second for each code, with how many it stands for: a flood of refusals is no flood of log. */
 export class RefusalLog {

@@ -26,7 +26,7 @@ export const validation = plugin(
 )
 
 /** At most so many are named: a thousand members can break a rule each. */
-const MOST_ERRORS = 20
+export const MOST_ERRORS = 20
 
 interface FieldError {
   path: string

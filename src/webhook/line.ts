@@ -4,7 +4,7 @@ import { isPublic } from './addresses.ts'
 import { Unreached } from './unreached.ts'
 
 /** What a receiver may send in one attempt: the handshake left out, all of it that is read. */
-const MOST_BYTES = 64 * 1024
+export const MOST_BYTES = 64 * 1024
 /** How often is looked at what brings nothing to read, such as tickets of TLS without end. */
 const LOOK_MS = 250
 

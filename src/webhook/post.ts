@@ -44,7 +44,7 @@ interface Limits {
   unreachable_ms: number
 }
 
-const LIMITS: Limits = {
+export const LIMITS: Limits = {
   connect_ms: 5_000,
   attempt_ms: 15_000,
   response_ms: 1_000,

@@ -5,7 +5,7 @@ const WAITS_SECONDS = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000] as const
 export const ATTEMPTS = WAITS_SECONDS.length + 1
 
 /** The longest that a receiver may ask to be left alone. */
-const MOST_SECONDS = 36_000
+export const MOST_SECONDS = 36_000
 
 /** How much longer than that a wait may be, by chance. */
 const JITTER = 0.25

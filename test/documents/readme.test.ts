@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { readConfig } from '../../src/config.ts'
+import { sessionSettings } from '../../src/database/connect.ts'
 import { filledReadme } from '../../src/readme.ts'
 import { has } from '../fixtures/programs.ts'
 import { type Service, service } from '../fixtures/service.ts'
@@ -32,6 +34,11 @@ t.test('the tables of the README name every route, setting and refusal once', as
     t.ok(names.includes(one))
     t.strictSame(names, [...new Set(names)])
   }
+})
+
+t.test('the role behind a pooler has the settings that a connection is given', async t => {
+  const ofRole = [...readme.matchAll(/^alter role rollcall (set .*;)$/gm)].map(([, set]) => set)
+  t.equal(ofRole.join(' '), sessionSettings(readConfig({})))
 })
 
 t.test('the session of the README prints what it says', async t => {

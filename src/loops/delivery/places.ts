@@ -2,22 +2,22 @@ import { MOST_ATTEMPTS } from '../../descriptors.ts'
 import { isLate, type Pace, Paces, paceOf, SLOW_MS } from './paces.ts'
 
 /** Of all attempts under way in one replica, how many may be to one address. */
-const SHARE_OF_NETWORK = 5 / 6
+export const SHARE_OF_NETWORK = 5 / 6
 /**
  * Attempts that began less than FRESH_MS ago. A receiver that answers soon never meets more of them at once; those that do not
  * answer make room for the next by this clock, so 1,000 silent ones of one host are all begun in some six seconds.
  */
 export const FRESH_MS = 200
-const FRESH = 128
-const FRESH_OF_NETWORK = 64
-const FRESH_OF_HOST = 40
+export const FRESH = 128
+export const FRESH_OF_NETWORK = 64
+export const FRESH_OF_HOST = 40
 /** Attempts to one receiver: while there is much room, and when there is less. */
-const MOST_OF_RECEIVER = 4
-const SHARE_THAT_CROWDS = 1 / 6
+export const MOST_OF_RECEIVER = 4
+export const SHARE_THAT_CROWDS = 1 / 6
 
 /** Messages longer than this share LARGE_LIMIT_BYTES, so that those of silent receivers do not fill the memory. */
 export const LARGE_BYTES = 16 * 1024
-const LARGE_LIMIT_BYTES = 32 * 1024 * 1024
+export const LARGE_LIMIT_BYTES = 32 * 1024 * 1024
 
 /** How much of any room is for a receiver of this pace: the rest is kept free for those that do better. */
 const SHARES: Readonly<Record<Pace, number>> = {

@@ -7,8 +7,8 @@ import { type Guest, LARGE_BYTES, type Room, STEP_BYTES } from './room.ts'
 export const SMALL_BYTES = 16 * 1024
 
 /** An upload that brings less than this in each of three seconds is given up. */
-const LEAST_BYTES_PER_SECOND = 64 * 1024
-const MOST_SLOW_SECONDS = 3
+export const LEAST_BYTES_PER_SECOND = 64 * 1024
+export const MOST_SLOW_SECONDS = 3
 
 export interface Terms {
   room: Room

@@ -2,18 +2,22 @@ import { createServer, type RequestListener, type Server, type ServerResponse } 
 import type { Socket } from 'node:net'
 
 /** A socket on which more requests wait for their replies is cut: one read brings 900 of them, and no honest client pipelines deeper. */
-const MOST_QUEUED = 16
+export const MOST_QUEUED = 16
 
 /** All replies together that callers have not taken. What is more cuts the socket whose reply waits longest. */
-const MOST_UNREAD_BYTES = 16 * 1024 * 1024
+export const MOST_UNREAD_BYTES = 16 * 1024 * 1024
 
 /** How long a caller may take over one reply, and how long once the service stops. */
-const PATIENCE_MS = 60_000
+export const PATIENCE_MS = 60_000
 const LAST_PATIENCE_MS = 1_000
 
 /** How long an idle socket is kept, and how long where three quarters of all that may be are open. */
-const KEEP_ALIVE_MS = 75_000
-const SCARCE_KEEP_ALIVE_MS = 5_000
+export const KEEP_ALIVE_MS = 75_000
+export const SCARCE_KEEP_ALIVE_MS = 5_000
+
+/** How long a request may take to arrive: its head, and all of it. */
+export const HEAD_MS = 10_000
+export const REQUEST_MS = 30_000
 
 /** The requests of one socket that are not over, in the order in which they came: the first one's reply has the socket. */
 interface Queue {
@@ -43,8 +47,8 @@ export class Sockets {
   serverFor(handle: RequestListener): Server {
     const server = createServer(
       {
-        headersTimeout: 10_000,
-        requestTimeout: 30_000,
+        headersTimeout: HEAD_MS,
+        requestTimeout: REQUEST_MS,
         connectionsCheckingInterval: 1_000,
         keepAliveTimeout: KEEP_ALIVE_MS,
         // Node's own refusal has an empty body; ours is in src/plugins/framing.ts, as for an unknown Expect.

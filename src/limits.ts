@@ -1,0 +1,88 @@
+import { maxHeaderSize } from 'node:http'
+import { MOST_PARAMETER_CHARACTERS } from './app.ts'
+import { readConfig } from './config.ts'
+import { MOST_ASKS, MOST_BYTES as MOST_RUN_BYTES, MOST_WAITING } from './database/coalesce.ts'
+import { MOST_AGE_MS, MOST_AT_ONCE } from './database/shared-reads.ts'
+import { MOST_ATTEMPTS, MOST_SOCKETS } from './descriptors.ts'
+import { MOST_MEMBERS, MOST_VALUE_BYTES, MOST_VALUES } from './json/rules.ts'
+import * as places from './loops/delivery/places.ts'
+import { SLOW_MS } from './loops/delivery/paces.ts'
+import { MOST_DATA_BYTES } from './plugins/body.ts'
+import { LARGE_BYTES } from './plugins/body/room.ts'
+import { LEAST_BYTES_PER_SECOND, MOST_SLOW_SECONDS, SMALL_BYTES } from './plugins/body/upload.ts'
+import { FRESH_MS as JUDGED_EVERY_MS } from './plugins/readiness.ts'
+import { EVERY_MS } from './plugins/refusal-log.ts'
+import * as sockets from './plugins/sockets/sockets.ts'
+import { MOST_ERRORS } from './plugins/validation.ts'
+import { MOST_CLEARED } from './routes/batches/clear.ts'
+import { MOST_PULLED, REPLY_BYTES } from './routes/callbacks/claim.ts'
+import { MOST_OF_PAGE, MOST_WAIT_SECONDS } from './routes/execution.ts'
+import { MOST_BYTES as MOST_LINE_BYTES } from './webhook/line.ts'
+import { LIMITS } from './webhook/post.ts'
+import { ATTEMPTS, MOST_SECONDS } from './webhook/schedule.ts'
+
+/** What the statements themselves bound, in their files: a test finds these numbers there. */
+export const inSql = { countedClaims: 10_000, pageBytes: 1_048_576, forgottenBytes: 33_554_432 }
+
+const fallback = readConfig({})
+const overloaded = `waits ${fallback.ROLLCALL_POOL_WAIT_SECONDS} s, then 503 \`overloaded\``
+
+/** As in the README: what; of one caller or receiver; of all together in one replica; what is beyond; what changes it. */
+const rows = `
+sockets | | ${count(MOST_SOCKETS)}, or half of the descriptors that are left | closed at once | \`ulimit -n\`
+an idle socket | ${seconds(sockets.KEEP_ALIVE_MS)}; ${seconds(sockets.SCARCE_KEEP_ALIVE_MS)} when three quarters of all are open | | closed |
+requests of a socket that wait for replies | ${sockets.MOST_QUEUED} | | the socket is cut |
+replies that are not taken | ${seconds(sockets.PATIENCE_MS)} for one | ${bytes(sockets.MOST_UNREAD_BYTES)} | that socket is cut; of all, the one whose reply waits longest |
+the head of a request | ${bytes(maxHeaderSize)}, ${seconds(sockets.HEAD_MS)} | | 431, 408 |
+a name in a path | ${count(MOST_PARAMETER_CHARACTERS)} characters | | 414 |
+a request until it has arrived | ${seconds(sockets.REQUEST_MS)} | | 408 |
+a body | ${bytes(fallback.ROLLCALL_BODY_LIMIT_BYTES)} | | 413 | \`ROLLCALL_BODY_LIMIT_BYTES\`
+a body of a bulk route | ${bytes(fallback.ROLLCALL_BULK_BODY_LIMIT_BYTES)} | | 413 | \`ROLLCALL_BULK_BODY_LIMIT_BYTES\`
+bodies above ${bytes(SMALL_BYTES)} that have arrived | | ${bytes(fallback.ROLLCALL_BODIES_LIMIT_BYTES)}; a quarter is kept from those above ${bytes(LARGE_BYTES)} | ${overloaded} | \`ROLLCALL_BODIES_LIMIT_BYTES\`
+bodies above ${bytes(LARGE_BYTES)} that are worked on | | as much as the largest body | ${overloaded} |
+the rate of a body above ${bytes(SMALL_BYTES)} | at least ${bytes(LEAST_BYTES_PER_SECOND)} a second | | 408 after ${MOST_SLOW_SECONDS} s |
+nesting of a body | ${fallback.ROLLCALL_JSON_DEPTH_LIMIT} | | 400 | \`ROLLCALL_JSON_DEPTH_LIMIT\`
+outside of callers' JSON: members of an array; a string; keys and values | ${count(MOST_MEMBERS)}; ${bytes(MOST_VALUE_BYTES)}; ${count(MOST_VALUES)} | | 400 |
+\`result\` | ${bytes(fallback.ROLLCALL_RESULT_LIMIT_BYTES)} | | 413 | \`ROLLCALL_RESULT_LIMIT_BYTES\`
+\`error\` | ${bytes(fallback.ROLLCALL_ERROR_LIMIT_BYTES)} | | 413 | \`ROLLCALL_ERROR_LIMIT_BYTES\`
+\`metadata\`; \`kwargs\` with \`headers\` | ${bytes(MOST_DATA_BYTES)} | | 413; 400 if only together |
+\`errors\` of a refusal | ${MOST_ERRORS} | | \`detail\` says how many more |
+connections to Postgres | | ${fallback.ROLLCALL_POOL_SIZE} | ${overloaded} | \`ROLLCALL_POOL_SIZE\`, \`ROLLCALL_POOL_WAIT_SECONDS\`
+a statement | ${fallback.ROLLCALL_STATEMENT_TIMEOUT_SECONDS} s | | 503 | \`ROLLCALL_STATEMENT_TIMEOUT_SECONDS\`
+its wait for a locked row | ${fallback.ROLLCALL_LOCK_TIMEOUT_SECONDS} s | half of the connections wait so | 503 | \`ROLLCALL_LOCK_TIMEOUT_SECONDS\`
+batches of a call; of a run that calls share | ${count(MOST_MEMBERS)} | ${count(MOST_ASKS)} or ${bytes(MOST_RUN_BYTES)} | 400; the others are in the next run |
+calls that wait for a run | | ${count(MOST_WAITING)} | 503 \`overloaded\` |
+batches of a barrier | ${count(fallback.ROLLCALL_TOTAL_LIMIT)} | | 400 | \`ROLLCALL_TOTAL_LIMIT\`
+a page of a list | ${count(MOST_OF_PAGE)} members, ${bytes(inSql.pageBytes)} of results | | the next page |
+callbacks of one pull | ${MOST_PULLED}, ${bytes(REPLY_BYTES)} | | 400; the others stay due |
+\`wait_seconds\` | ${MOST_WAIT_SECONDS} | one query a second for all | 400 |
+reads with \`detail=claims\` | ${count(inSql.countedClaims)} claims are counted | ${MOST_AT_ONCE} at once; answers are shared for ${seconds(MOST_AGE_MS)} | \`claims_counted_in_full\` is false; the others wait |
+batches that one statement forgets | ${count(MOST_CLEARED)}, ${bytes(inSql.forgottenBytes)} | | the next statement |
+judging readiness | | once in ${seconds(JUDGED_EVERY_MS)} | probes share the verdict |
+attempts under way | ${places.MOST_OF_RECEIVER} to a receiver, 1 to a silent one; ${count(MOST_ATTEMPTS * places.SHARE_OF_NETWORK)} to an address | ${count(MOST_ATTEMPTS)}, or half of the descriptors that are left; above ${count(MOST_ATTEMPTS * places.SHARE_THAT_CROWDS)} one to each receiver | waits for its turn | \`ulimit -n\`
+attempts that began in the last ${places.FRESH_MS} ms | ${places.FRESH_OF_HOST} to a host, ${places.FRESH_OF_NETWORK} to an address | ${places.FRESH} | waits for its turn |
+messages above ${bytes(places.LARGE_BYTES)} under way | | ${bytes(places.LARGE_LIMIT_BYTES)} | waits for its turn |
+of these three, for receivers that took more than ${seconds(SLOW_MS)} | | three quarters; for those never called seven eighths | waits for its turn |
+an attempt | ${seconds(LIMITS.connect_ms)} to connect, ${seconds(LIMITS.attempt_ms)} to its status, ${seconds(LIMITS.response_ms)} more; ${bytes(MOST_LINE_BYTES)} | | cut; a status that came counts |
+attempts of a callback | ${ATTEMPTS} | | \`dead\` |
+a wait that \`Retry-After\` asks for | ${MOST_SECONDS / 3600} h | | that long |
+lines of log for a code of 503 | | one in ${seconds(EVERY_MS)} | a count in the next line |
+`
+
+export const limits: readonly string[][] = rows
+  .trim()
+  .split('\n')
+  .map(row => row.split('|').map(cell => cell.trim()))
+
+function count(number: number): string {
+  return number.toLocaleString('en')
+}
+
+function bytes(number: number): string {
+  const [unit, size] = number < 1024 * 1024 ? ['KiB', 1024] : ['MiB', 1024 * 1024]
+  return `${count(number / size)} ${unit}`
+}
+
+function seconds(milliseconds: number): string {
+  return `${count(milliseconds / 1000)} s`
+}

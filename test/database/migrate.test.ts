@@ -53,6 +53,40 @@ t.test('every migration says what it needs, in ASCII, and the numbers have no ga
   await t.rejects(readMigrations(misnamed), /1\.do\.sql needs a name like/)
 })
 
+t.test('a migration reads and writes no row of a table that it locks', async t => {
+  const database = await emptyDatabase(t)
+  const client = await database.pool.connect()
+  // The first two make the tables.
+  for (const { text } of migrations.slice(0, 2)) await client.query(text)
+  await client.query(
+    `insert into barriers (execution_id, total, fingerprint, enqueue_nonce, expires_at)
+    values ('run', 9, 'f', 'n', now() + interval '1 hour');
+    insert into batches (execution_id, generation, batch_index, state, attempt, token)
+    select 'run', 1, n, 'claimed', 1, '1.1.x' from generate_series(1, 9) as n`,
+  )
+  for (const { file, text, alone } of migrations.slice(2)) {
+    for (const one of alone ?? []) await client.query(one)
+    if (alone) continue
+    // What this session did before is counted no more.
+    await client.query('select pg_stat_force_next_flush()')
+    await client.query('begin')
+    await client.query(text)
+    const { rows } = await client.query(
+      `select relname from pg_stat_xact_user_tables
+      where seq_tup_read > 0 or idx_tup_fetch > 0 or n_tup_ins > 0 or n_tup_upd > 0 or n_tup_del > 0`,
+    )
+    t.strictSame(rows, [], file)
+    await client.query('commit')
+  }
+  const { rows: unfinished } = await client.query(
+    `select conname from pg_constraint where not convalidated
+    union all
+    select indexrelid::regclass::text from pg_index where not indisvalid`,
+  )
+  client.release()
+  t.strictSame(unfinished, [], 'and what was put off is done by the end')
+})
+
 t.test('five replicas that migrate at once make one schema, by one of them', async t => {
   const database = await emptyDatabase(t)
   const results = await Promise.all([1, 2, 3, 4, 5].map(() => migrate(database.url)))

@@ -15,7 +15,7 @@ const statements = ['routes', 'loops', 'plugins'].flatMap(folder =>
 
 /** Which indexes a statement may use besides the primary keys, and what they are asked by. */
 const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
-  'routes/barriers/get.sql': { batches_claimed: /execution_id/ },
+  'routes/barriers/get.sql': { batches_held: /execution_id/ },
   'routes/barriers/list.sql': {
     barriers_newest_first: /\|\| ''/,
     barriers_newest_first_by_state: /\|\| ''/,
@@ -37,7 +37,7 @@ const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
   'loops/reaper/expire.sql': { barriers_to_expire: /expires_at <= now/ },
   'loops/reaper/stuck.sql': {
     barriers_to_check: /stuck_check_at <= now/,
-    batches_claimed: /execution_id/,
+    batches_held: /execution_id/,
   },
   'loops/reaper/exhaust.sql': {
     batches_out_of_attempts: /ROW\(namespace, execution_id|batch_index = /,

@@ -179,7 +179,7 @@ t.test(
       asks,
     ])
     const text = plan.map(row => row['QUERY PLAN']).join('\n')
-    t.match(text, /using batches_claimed on batches|Bitmap Index Scan on batches_claimed/)
+    t.match(text, /using batches_held on batches|Bitmap Index Scan on batches_held/)
     t.notMatch(text, /Seq Scan on batches/)
     t.match((await s.barrier('large', '?detail=claims')).body, { claimed: 3 })
   },
@@ -218,7 +218,7 @@ t.test('detail=claims counts 10,000 claims, reads no more, and says so', async t
     return rows.map(row => row['QUERY PLAN']).find(line => / Scan .*on batches\b/.test(line))
   }
   const scan = await scanOf(asks)
-  t.match(scan, /using batches_claimed on batches .*rows=10000(\.00)? loops=1/)
+  t.match(scan, /using batches_held on batches .*rows=10000(\.00)? loops=1/)
 
   const unread = await scanOf(asks.replace('true', 'false'))
   t.match(unread, /never executed/, 'whoever asks for the state alone counts none')

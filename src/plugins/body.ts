@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { IncomingMessage } from 'node:http'
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import type { Config } from '../config.ts'
 import { notWhole } from '../json/faults.ts'
 import { type Read, readBody, readInPieces } from '../json/read.ts'
@@ -21,6 +22,8 @@ declare module 'fastify' {
     refusedMediaType: Refusal | null
     /** Of a body that takes room: gives it back. */
     leaveRoom: Leave | null
+    /** Of a request with a body: the reply, which tells when its caller is gone. */
+    reply: FastifyReply | null
   }
 }
 
@@ -38,13 +41,15 @@ export const body = plugin<{ config: Config }>(
     })
     app.decorateRequest('refusedMediaType', null)
     app.decorateRequest('leaveRoom', null)
+    app.decorateRequest('reply', null)
     const reader = new Reader(config)
     // Fastify judges the type of a body that is empty, too. So it sees one type only, and ours is judged once bytes come.
-    app.addHook('preParsing', (request, _reply, payload, next) => {
+    app.addHook('preParsing', (request, reply, payload, next) => {
       const { headers, method } = request
       if (method === 'GET' || method === 'HEAD') return next(null, payload)
       if (hasBody(request.raw)) {
         request.refusedMediaType = refusedMediaType(request.raw) ?? null
+        request.reply = reply
         headers['content-type'] = 'application/json'
       } else if (headers['content-type'] !== undefined) {
         delete headers['content-type']
@@ -115,7 +120,7 @@ class Reader {
       request.leaveRoom = () => upload.leave()
       if (bytes.length <= SMALL_BYTES) this.#readSmall(bytes, done)
       else if (bytes.length <= LARGE_BYTES) void this.#readLarge(request, bytes, done)
-      else this.#desk.take(bytes.length, leave => this.#atDesk(request, bytes, leave, done), done)
+      else this.#queue(request, bytes, done)
     })
   }
 
@@ -130,19 +135,26 @@ class Reader {
     done(null, read)
   }
 
-  #atDesk(request: FastifyRequest, bytes: Buffer, leave: Leave, done: Done): void {
+  #queue(request: FastifyRequest, bytes: Buffer, done: Done): void {
     const { leaveRoom } = request
-    request.leaveRoom = () => {
-      leaveRoom?.()
-      leave()
+    const enter = (leave: Leave) => {
+      request.leaveRoom = () => {
+        leaveRoom?.()
+        leave()
+      }
+      void this.#readLarge(request, bytes, done)
     }
-    void this.#readLarge(request, bytes, done)
+    request.reply?.onGone(this.#desk.take(bytes.length, enter, done))
   }
 
   async #readLarge(request: FastifyRequest, bytes: Buffer, done: Done): Promise<void> {
     let read: Read
+    const turn = async () => {
+      await othersTurn()
+      if (request.reply?.raw.destroyed) throw notWhole()
+    }
     try {
-      read = await readInPieces(bytes, this.#rules)
+      read = await readInPieces(bytes, this.#rules, turn)
     } catch (error) {
       return done(error as Refusal)
     }

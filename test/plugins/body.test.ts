@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { json as read } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
+import { Desk } from '../../src/plugins/body/desk.ts'
 import { Room, STEP_BYTES } from '../../src/plugins/body/room.ts'
 import { Upload } from '../../src/plugins/body/upload.ts'
 import type { Refusal } from '../../src/refusals.ts'
@@ -446,6 +447,23 @@ t.test('a caller that hangs up while its body is read gives its room back', asyn
     await gone
     t.match(await decrement(batch_index, 900_000), served)
   }
+})
+
+t.test('a caller that hangs up while its body waits for its turn waits no longer', async t => {
+  const desk = new Desk(MiB, 1_000_000)
+  const events: string[] = []
+  const take = (name: string, bytes: number) =>
+    desk.take(
+      bytes,
+      () => events.push(`${name} enters`),
+      ({ code }) => events.push(`${name}: ${code}`),
+    )
+  take('holder', MiB - 1)
+  const leave = take('gone', MiB)
+  take('smaller', 1)
+  leave()
+  leave()
+  t.strictSame(events, ['holder enters', 'gone: invalid_request', 'smaller enters'])
 })
 
 t.test(

@@ -1,3 +1,4 @@
+import { notWhole } from '../../json/faults.ts'
 import { overloaded, type Refusal } from '../../refusals.ts'
 
 /** Gives back what was taken. */
@@ -24,17 +25,24 @@ export class Desk {
     this.#waitMs = waitMs
   }
 
-  /** Calls `enter` once there is room, or `refuse` if there was none in time. */
-  take(bytes: number, enter: Waiter['enter'], refuse: (refusal: Refusal) => void): void {
-    if (this.#line.length === 0 && bytes <= this.#free) return enter(this.#given(bytes))
-    const clock = setTimeout(() => {
+  /** Calls `enter` once there is room, or `refuse` if there was none in time. Returns what ends the wait of a caller that is gone. */
+  take(bytes: number, enter: Waiter['enter'], refuse: (refusal: Refusal) => void): Leave {
+    if (this.#line.length === 0 && bytes <= this.#free) {
+      enter(this.#given(bytes))
+      return () => undefined
+    }
+    const turnAway = (refusal: Refusal) => {
+      if (!this.#line.includes(waiter)) return
+      clearTimeout(waiter.clock)
       this.#line = this.#line.filter(other => other !== waiter)
-      refuse(overloaded())
+      refuse(refusal)
       // The next one may be smaller.
       this.#admit()
-    }, this.#waitMs)
+    }
+    const clock = setTimeout(() => turnAway(overloaded()), this.#waitMs)
     const waiter = { bytes, enter, clock }
     this.#line.push(waiter)
+    return () => turnAway(notWhole())
   }
 
   #given(bytes: number): Leave {

@@ -44,9 +44,10 @@ export function refuse(
   // Of one that stops or is not fit, readiness tells.
   if (refusal.status === 503 && refusal.code !== 'draining' && refusal.code !== 'not_ready')
     refused.tell(request.server.log, refusal)
+  // It bears nosniff from here too, because no hook saw a request whose path is none.
   return reply
     .code(refusal.status)
-    .headers(refusal.headers)
+    .headers({ 'x-content-type-options': 'nosniff', ...refusal.headers })
     .type('application/problem+json')
     .serializer(stringify)
     .send({ ...refusal.problem, ...(refusal.status === 500 ? { request_id: request.id } : {}) })

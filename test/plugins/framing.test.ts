@@ -65,6 +65,20 @@ const refused: Record<string, [bytes: string, status: number, code: string, path
   'no HTTP': ['hello\r\n\r\n', 400, 'invalid_request', ''],
 }
 
+t.test('a path that is none, or too long, is refused with the same headers', async t => {
+  const urls = { '/executions/%zz/barrier': 400, [`/executions/${'a'.repeat(1025)}/barrier`]: 414 }
+  for (const [url, status] of Object.entries({ ...urls, '/nothing': 404 })) {
+    const reply = await s.app.inject(url)
+    t.match(reply, {
+      statusCode: status,
+      headers: {
+        'content-type': 'application/problem+json',
+        'x-content-type-options': 'nosniff',
+      },
+    })
+  }
+})
+
 for (const [name, [bytes, status, code, path]] of Object.entries(refused)) {
   t.test(`${name}: refused as problem details, and the connection ends`, async t => {
     const { head, body } = await exchange(bytes)

@@ -101,7 +101,10 @@ export class Guard {
     const permitted = addresses.filter(isPermitted)
     // Both are this machine, and its receiver may listen on either.
     const [first, ...others] = isLocalhost(hostname) && permitted[0] ? permitted : addresses
-    if (first === undefined) throw new Unreached('unreachable', `${hostname} has no address.`)
+    if (first === undefined) {
+      const cause = new Error('The answer holds no address.')
+      throw new Unreached('unreachable', `${hostname} has no address.`, { cause })
+    }
     for (const { address } of [first, ...others]) {
       const refusal = this.refusalOfAddress(address, { protocol, hostname })
       if (refusal !== undefined) throw new Unreached('unreachable', refusal)

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { buildConnector, Client, Dispatcher } from 'undici'
 import { version } from '../package.ts'
+import { type Cause, causeOf } from './cause.ts'
 import { guardedConnector } from './connector.ts'
 import { excerptOf } from './excerpt.ts'
 import type { Guard } from './guard.ts'
@@ -14,8 +15,8 @@ import { type AttemptError, Unreached } from './unreached.ts'
 export interface Attempt {
   status?: number
   error?: AttemptError
-  /** What the error was in full, for the log alone: it may name addresses of this network. */
-  detail?: string
+  /** What the error was, for the log alone: it would tell which names and ports exist in this network. */
+  why?: Cause
   milliseconds: number
   /** The first 200 characters of the response, without controls. */
   response?: string
@@ -85,10 +86,7 @@ export class Sender {
     const outcome = await this.#attempt({ url, id, body }).catch((error: unknown) => {
       if (this.#closed.signal.aborted) throw error
       const kind = error instanceof Unreached ? error.kind : 'no_response'
-      return {
-        error: kind,
-        detail: error instanceof Error ? error.message : String(error),
-      } as const
+      return { error: kind, why: causeOf(error) } as const
     })
     if (outcome.error === 'unreachable') {
       // All take the same time: a name that exists and one that does not are not told apart by it either.

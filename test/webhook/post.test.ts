@@ -181,16 +181,23 @@ t.test('what may not be called and what does not exist are not told apart', asyn
       const resolve = async () => addresses.map(address => ({ address, family: 4 as const }))
       const guard = new Guard({ allow: [], loopback: false, resolve })
       const own = sender(t, { guard, limits: { unreachable_ms: 300 } })
-      const { detail, milliseconds, ...told } = await own.post({
+      const { why, milliseconds, ...told } = await own.post({
         ...message,
         url: 'https://name.example/',
       })
       t.ok(milliseconds >= 299, 'neither is known sooner')
-      t.ok(detail, 'the log tells')
-      return told
+      return { told, why }
     }),
   )
-  t.strictSame(attempts, [{ error: 'unreachable' }, { error: 'unreachable' }])
+  t.strictSame(
+    attempts.map(({ told }) => told),
+    [{ error: 'unreachable' }, { error: 'unreachable' }],
+  )
+  t.strictSame(
+    attempts.map(({ why }) => why),
+    [{ cause: 'not_allowed' }, { cause: 'dns' }],
+    'the log tells',
+  )
 })
 
 t.test('no connection, no name and no trust are told apart', async t => {
@@ -205,6 +212,41 @@ t.test('no connection, no name and no trust are told apart', async t => {
   for (const scheme of ['http', 'https']) {
     const url = `${scheme}://127.0.0.1:${await freePort()}/`
     t.match(await own.post({ ...message, url }), { error: 'connect' })
+  }
+})
+
+t.test('the log is told the cause and its code, and nothing of the receiver', async t => {
+  const guard = new Guard({
+    allow: [],
+    loopback: true,
+    resolve: async hostname => {
+      throw Object.assign(new Error(`queryA ENOTFOUND ${hostname}`), {
+        code: 'ENOTFOUND',
+        hostname,
+      })
+    },
+  })
+  const notHttp = await floods(t, 'no HTTP at all\r\n', '.')
+  const whys: [url: string, why: object][] = [
+    ['https://10.0.0.1/', { cause: 'not_allowed' }],
+    ['https://secret.example/', { cause: 'dns', code: 'ENOTFOUND' }],
+    [`http://127.0.0.1:${await freePort()}/`, { cause: 'refused', code: 'ECONNREFUSED' }],
+    [(await receiver(t, hangs)).url, { cause: 'timeout' }],
+    [(await receiver(t, hangsUp)).url, { cause: 'reset', code: 'UND_ERR_SOCKET' }],
+    [`http://127.0.0.1:${notHttp.port}/`, { cause: 'not_http' }],
+    [
+      `http://127.0.0.1:${(await floods(t, '', 'HTTP/1.1 103 Early Hints\r\n\r\n')).port}/`,
+      { cause: 'too_long' },
+    ],
+    [
+      (await receiver(t, 200)).url.replace('http:', 'https:'),
+      { cause: 'tls', code: /^ERR_SSL_\w+$/ },
+    ],
+  ]
+  for (const [url, why] of whys) {
+    const attempt = await sender(t, { guard }).post({ ...message, url })
+    t.match(attempt.why, why, url)
+    t.notMatch(JSON.stringify(attempt), /127\.0|example|10\.0/, 'neither name nor address')
   }
 })
 

@@ -160,9 +160,8 @@ export class Delivery {
     }
   }
 
-  #tell(callback: Leased, { status, error, milliseconds }: Attempt, end: string): void {
-    // Not the detail, which names the host: it is for those who may read the callback.
-    const log = this.#log(callback).child({ status, error, milliseconds })
+  #tell(callback: Leased, { status, error, why, milliseconds }: Attempt, end: string): void {
+    const log = this.#log(callback).child({ status, error, ...why, milliseconds })
     if (end === 'delivered') log.info('A callback was delivered.')
     else if (end === 'due') log.info('A callback was not taken; it is sent again.')
     else if (end === 'dead') log.warn('A callback is dead; redeliver makes it due again.')

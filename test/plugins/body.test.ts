@@ -502,6 +502,22 @@ t.test(
   },
 )
 
+t.test('uploads that wait and hold nothing do not look for each other when they leave', async t => {
+  const room = new Room(STEP_BYTES)
+  let looks = 0
+  const guests = Array.from({ length: 1_000 }, () => ({
+    isLarge: () => {
+      looks += 1
+      return false
+    },
+    resume: () => undefined,
+  }))
+  for (const guest of guests) room.step(guest)
+  looks = 0
+  for (const guest of guests.slice(1)) room.leave(guest)
+  t.equal(looks, 0)
+})
+
 t.test('a body of another media type is refused', async t => {
   const before = await stored()
   const types = [

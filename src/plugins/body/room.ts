@@ -57,8 +57,10 @@ export class Room {
     if (!held) return
     this.#guests.delete(guest)
     if (held.waits) this.#waiting -= 1
+    const { bytes } = held
     this.#hold(held, 0)
-    this.#admit()
+    // One that held nothing leaves no room, and thousands of them may give up at once.
+    if (bytes > 0) this.#admit()
   }
 
   #hold(held: Held, bytes: number): void {

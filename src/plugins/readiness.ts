@@ -45,12 +45,16 @@ class Readiness {
   }
 
   /** Lets a request in, or refuses it. Costs nothing while all is well. */
-  async admit(): Promise<void> {
-    if (this.#refusing)
-      throw new Refusal('draining', {}, { headers: { 'retry-after': '1', connection: 'close' } })
-    if (!this.#unfit) return
-    const refusal = await this.check()
-    if (refusal) throw refusal
+  admit(next: (refusal?: Refusal) => void): void {
+    if (this.#refusing) {
+      const headers = { 'retry-after': '1', connection: 'close' }
+      next(new Refusal('draining', {}, { headers }))
+    } else if (this.#unfit) void this.#admitOnceFit(next)
+    else next()
+  }
+
+  async #admitOnceFit(next: (refusal?: Refusal) => void): Promise<void> {
+    next(await this.check())
   }
 
   /** Readiness turns red; requests are still served. */

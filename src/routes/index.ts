@@ -23,7 +23,7 @@ export const routes: Routes = async app => {
   await app.register(health)
 
   await app.register(async api => {
-    api.addHook('onRequest', () => api.readiness.admit())
+    api.addHook('onRequest', (_request, _reply, next) => api.readiness.admit(next))
 
     await api.register(claim)
     await api.register(heartbeat)

@@ -3,6 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Client, type ClientConfig, escapeIdentifier } from 'pg'
 
 const GOODBYE_MS = 1000
+/** For a server that hangs, so that the loop goes on, and ends when it is told to. */
+const PATIENCE_MS = 5000
 
 /**
  * Hears NOTIFY on `channel` until `signal` aborts, over a connection of its own that is made again when it is lost. What is
@@ -26,7 +28,12 @@ async function hearUntilLost(
   hear: (payload: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const client = new Client({ ...connection, keepAlive: true, connectionTimeoutMillis: 5000 })
+  const client = new Client({
+    ...connection,
+    keepAlive: true,
+    connectionTimeoutMillis: PATIENCE_MS,
+    query_timeout: PATIENCE_MS,
+  })
   const over = new AbortController()
   const end = () => over.abort()
   client.on('error', end)

@@ -1,7 +1,5 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
-import { fileURLToPath } from 'node:url'
-import { baseUrl } from './base-url.ts'
 import { readConfig, settings, shown } from './config.ts'
 import { description, version } from './package.ts'
 import { StartFailure } from './start-failure.ts'
@@ -44,25 +42,6 @@ program
   .action(async () => {
     const { HOST, PORT } = readConfig()
     process.exitCode = await (await import('./health.ts')).health(HOST, PORT)
-  })
-
-program
-  .command('demo')
-  .description('checksum a folder with four workers, of which one is killed and one is paused')
-  .argument(
-    '[folder]',
-    'what to checksum',
-    fileURLToPath(new URL('../node_modules', import.meta.url)),
-  )
-  .action(async (folder: string) => {
-    const { HOST, PORT, ROLLCALL_DATA_DIR, ROLLCALL_WEBHOOK_SECRET } = readConfig()
-    const { demo } = await import('./demo/demo.ts')
-    process.exitCode = await demo(folder, {
-      url: baseUrl(HOST, PORT),
-      cli: fileURLToPath(import.meta.url),
-      dataDir: ROLLCALL_DATA_DIR,
-      secrets: ROLLCALL_WEBHOOK_SECRET,
-    })
   })
 
 program

@@ -19,7 +19,7 @@ const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'ut
 t.test('--help names every command and every setting', async t => {
   const { code, stdout, stderr } = await rollcall('--help')
   t.strictSame([code, stderr], [0, ''])
-  const commands = ['serve', 'migrate', 'openapi', 'health', 'demo', 'config']
+  const commands = ['serve', 'migrate', 'openapi', 'health', 'config']
   for (const name of commands) t.match(stdout, new RegExp(`^  ${name}\\b`, 'm'))
   for (const { name, description } of settings()) {
     t.match(stdout, new RegExp(`^  ${name} .*${escaped(description)}$`, 'm'))

@@ -9,14 +9,15 @@ for (const folder of ['src', 'bench/load']) {
   cpSync(folder, `${stage}/${folder}`, { recursive: true, filter: file => !file.endsWith('.ts') })
 }
 // What stays of a file that is gone would still be run, or prepared.
-for (const folder of ['src', 'test', 'bench']) {
+const compiled = ['src', 'test', 'bench', 'demo']
+for (const folder of compiled) {
   for (const name of readdirSync(`${stage}/${folder}`, { recursive: true, encoding: 'utf8' })) {
     const source = `${folder}/${name.replace(/\.js(\.map)?$/, '.ts')}`
     if (!existsSync(source)) rmSync(`${stage}/${folder}/${name}`, { recursive: true, force: true })
   }
 }
 for (const name of readdirSync('.')) {
-  if (['.git', stage, 'src', 'test', 'bench', 'dist'].includes(name)) continue
+  if (['.git', stage, 'dist', ...compiled].includes(name)) continue
   rmSync(`${stage}/${name}`, { force: true })
   symlinkSync(`../${name}`, `${stage}/${name}`, 'junction')
 }

@@ -4,12 +4,12 @@ import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import type { ChildProcess } from 'node:child_process'
 import t, { type Test } from 'tap'
-import { Callback, waiting } from '../../src/demo/callback.ts'
-import type { FromReceiver } from '../../src/demo/channel.ts'
-import type { Attempt } from '../../src/demo/inbox.ts'
-import { Progress } from '../../src/demo/progress.ts'
-import { Rollcall } from '../../src/demo/rollcall.ts'
-import { inWords, type Summary } from '../../src/demo/summary.ts'
+import { Callback, waiting } from '../../demo/callback.ts'
+import type { FromReceiver } from '../../demo/channel.ts'
+import type { Attempt } from '../../demo/inbox.ts'
+import { Progress } from '../../demo/progress.ts'
+import { Rollcall } from '../../demo/rollcall.ts'
+import { inWords, type Summary } from '../../demo/summary.ts'
 
 const attempt: Attempt = {
   webhook_id: 'msg_1',

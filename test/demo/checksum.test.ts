@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { symlinkSync } from 'node:fs'
 import t from 'tap'
-import { combine, inBatches, listFiles, sumDirectly, sumFiles } from '../../src/demo/checksum.ts'
+import { combine, inBatches, listFiles, sumDirectly, sumFiles } from '../../demo/checksum.ts'
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')

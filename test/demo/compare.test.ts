@@ -1,5 +1,5 @@
 import t from 'tap'
-import { differences } from '../../src/demo/compare.ts'
+import { differences } from '../../demo/compare.ts'
 
 const one = { files: 50, unreadable: 0, bytes: 10, sha256: 'aa' }
 const two = { files: 7, unreadable: 0, bytes: 20, sha256: 'bb' }

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import t from 'tap'
-import { line, Progress } from '../../src/demo/progress.ts'
+import { line, Progress } from '../../demo/progress.ts'
 
 const counts = {
   batches: 400,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Queue, seededRandom } from '../../src/demo/queue.ts'
+import { Queue, seededRandom } from '../../demo/queue.ts'
 
 const VISIBILITY_MS = 6_000
 

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { inbox, type Attempt } from '../../src/demo/inbox.ts'
-import { freshSecrets, keptSecrets } from '../../src/demo/secrets.ts'
-import { isSigned } from '../../src/demo/signature.ts'
+import { inbox, type Attempt } from '../../demo/inbox.ts'
+import { freshSecrets, keptSecrets } from '../../demo/secrets.ts'
+import { isSigned } from '../../demo/signature.ts'
 
 const [secret = ''] = freshSecrets().secrets
 const [other = ''] = freshSecrets().secrets

@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { FromWorker } from '../../src/demo/channel.ts'
-import { Tally } from '../../src/demo/tally.ts'
+import type { FromWorker } from '../../demo/channel.ts'
+import { Tally } from '../../demo/tally.ts'
 
 function claim(batch_index: number, attempt: number): FromWorker {
   return { type: 'claim', batch_index, claimed: true, settled: false, attempt }

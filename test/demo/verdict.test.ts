@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Attempt } from '../../src/demo/inbox.ts'
-import { attemptFaults, messageFaults } from '../../src/demo/verdict.ts'
+import type { Attempt } from '../../demo/inbox.ts'
+import { attemptFaults, messageFaults } from '../../demo/verdict.ts'
 
 const attempt: Attempt = {
   webhook_id: 'msg_1',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { readOwn } from '../own-file.ts'
+import { readOwn } from '../src/own-file.ts'
 
 /** What the receiver of callbacks verifies with, and where it is from, for when it does not fit. */
 export interface Secrets {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { readConfig } from '../config.ts'
+import { readConfig } from '../src/config.ts'
 import { fail, liveWithTheDemo, send } from './channel.ts'
 import { CALLBACK_PATH, inbox } from './inbox.ts'
 

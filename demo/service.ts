@@ -22,8 +22,7 @@ export interface Whereabouts {
   cli?: string
   /** Where a service without DATABASE_URL keeps what it made for itself. */
   dataDir: string
-  /** What signs callbacks, by the demo's own environment. */
-  /** None when only the service knows them. */
+  /** What signs callbacks, by the demo's own environment; none when only the service knows them. */
   secrets?: string[]
 }
 

@@ -1,9 +1,9 @@
 import { startLoad, type Load } from './load/load.ts'
 import { SET } from './load/workloads.ts'
 import type { Tally } from './load/tally.ts'
-import type { Bench, Setup } from './measure/finding.ts'
+import type { Bench } from './measure/finding.ts'
 import { type Contenders, ratioOf, Rounds, type Sample } from './measure/rounds.ts'
-import { installPeers } from './peers-installed.ts'
+import type { Scope } from './measure/scope.ts'
 import { oldTables } from './servers/pgbench.ts'
 import { connected, Postgres } from './servers/postgres.ts'
 import { isRedisThere, startRedis } from './servers/redis.ts'
@@ -31,7 +31,7 @@ export const run: Bench = {
     const load = startLoad(scope)
     const service = await startService(scope, database)
     const order = { batches, workers: WORKERS, seconds }
-    const { contenders, notes } = await peersOf(setup, load, await postgres.database(), batches)
+    const { contenders, notes } = await peersOf(scope, load, await postgres.database(), batches)
     const measured = await Rounds.of(
       {
         rollcall: async round =>
@@ -100,13 +100,11 @@ function wholeRun({ operations, seconds, generatorCores }: Tally, batches: numbe
 }
 
 async function peersOf(
-  { scope, tell }: Setup,
+  scope: Scope,
   load: Load,
   database: string,
   batches: number,
 ): Promise<{ contenders: Contenders; notes: string[] }> {
-  const missing = await installPeers(tell)
-  if (missing !== undefined) return { contenders: {}, notes: [missing] }
   const contenders: Contenders = {}
   const notes: string[] = []
   if (await isRedisThere()) {

@@ -5,7 +5,7 @@ import { project } from '../project.ts'
 
 const require = createRequire(join(project, 'bench', 'package.json'))
 
-/** A package of bench/package.json. It is no dependency of the service, and so its types are not here to check against. */
+/** A package of bench/package.json, loaded by the run that compares with it and by no other. */
 export async function peer<Module>(name: string): Promise<Module> {
   return (await import(pathToFileURL(require.resolve(name)).href)) as Module
 }

@@ -7,6 +7,9 @@ import { project } from '../project.ts'
 
 const run = promisify(execFile)
 
+/** The client that BullMQ speaks to Redis with counts too. */
+const PEERS = ['bullmq', 'ioredis', 'pg-boss']
+
 /** On what a result was measured: without it a figure says nothing. */
 export async function machine(postgres: string) {
   const [processor] = cpus()
@@ -31,9 +34,12 @@ async function versionOf(program: string): Promise<string> {
   return /\d+\.\d+(\.\d+)?/.exec(said?.stdout ?? '')?.[0] ?? 'absent'
 }
 
-async function peers(): Promise<Record<string, string>> {
+async function peers(): Promise<Record<string, string | undefined>> {
   const manifest = await readFile(join(project, 'bench', 'package.json'), 'utf8')
-  return (JSON.parse(manifest) as { dependencies: Record<string, string> }).dependencies
+  const { devDependencies: versions } = JSON.parse(manifest) as {
+    devDependencies: Record<string, string>
+  }
+  return Object.fromEntries(PEERS.map(name => [name, versions[name]]))
 }
 
 async function commit(): Promise<string> {

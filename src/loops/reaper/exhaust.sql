@@ -124,26 +124,13 @@ verdict as materialized (
     barrier.execution_id,
     tally.failed as recorded,
     tally.bytes,
-    case
-      when barrier.failed + tally.failed > barrier.tolerated_failure_count then 'aborted'
-      when barrier.succeeded + barrier.failed + tally.failed = barrier.total then 'completed'
-      else 'open'
-    end as state,
-    case
-      when barrier.failed + tally.failed > barrier.tolerated_failure_count then format(
-        'Batch %s failed: %s failed, %s tolerated.',
-        tally.indexes[barrier.tolerated_failure_count - barrier.failed + 1],
-        barrier.failed + tally.failed,
-        barrier.tolerated_failure_count
-      )
-    end as reason,
-    case
-      when barrier.failed + tally.failed > barrier.tolerated_failure_count
-        then tally.nonces[barrier.tolerated_failure_count - barrier.failed + 1]
-      when barrier.succeeded + barrier.failed + tally.failed = barrier.total then tally.nonces[tally.failed]
-    end as closing_nonce
+    judged.*
   from barrier
   join tally using (namespace, execution_id)
+  cross join lateral judged(
+    barrier.total, barrier.tolerated_failure_count, barrier.succeeded, barrier.failed + tally.failed,
+    tally.indexes, tally.nonces, tally.nonces[tally.failed]
+  ) as judged
 ),
 
 counted as (
@@ -155,10 +142,9 @@ counted as (
     reason = verdict.reason,
     closing_nonce = verdict.closing_nonce,
     last_progress_at = clock_timestamp(),
-    closed_at = case when verdict.state <> 'open' then clock_timestamp() end,
-    callback_state = case when verdict.state = any (barriers.callback_events) then 'due' else 'none' end,
-    callback_id = case when verdict.state = any (barriers.callback_events) then 'cb_' || verdict.closing_nonce end,
-    callback_due_at = case when verdict.state = any (barriers.callback_events) then clock_timestamp() end
+    (closed_at, callback_state, callback_id, callback_due_at) = (
+      select * from closing(barriers.callback_events, verdict.state, verdict.closing_nonce)
+    )
   from verdict
   where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
   returning

@@ -24,10 +24,9 @@ set
     total - succeeded - failed, total, case when total - succeeded - failed = 1 then 'was' else 'were' end
   ),
   closing_nonce = barrier.nonce,
-  closed_at = clock_timestamp(),
-  callback_state = case when 'expired' = any (callback_events) then 'due' else 'none' end,
-  callback_id = case when 'expired' = any (callback_events) then 'cb_' || barrier.nonce end,
-  callback_due_at = case when 'expired' = any (callback_events) then clock_timestamp() end
+  (closed_at, callback_state, callback_id, callback_due_at) = (
+    select * from closing(callback_events, 'expired', barrier.nonce)
+  )
 from barrier
 where barriers.namespace = barrier.namespace and barriers.execution_id = barrier.execution_id
 returning barriers.namespace, barriers.execution_id, generation, state, reason, callback_id

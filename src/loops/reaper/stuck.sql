@@ -25,7 +25,10 @@ verdict as materialized (
   select
     barrier.*,
     running.ends_at as leases_end_at,
-    barrier.patience_ends_at <= clock_timestamp() and running.ends_at is null as is_stuck,
+    case
+      when barrier.patience_ends_at <= clock_timestamp() and running.ends_at is null then 'expired'
+      else 'open'
+    end as state,
     replace(gen_random_uuid()::text, '-', '') as nonce
   from barrier
   cross join lateral (
@@ -42,13 +45,12 @@ verdict as materialized (
 
 update barriers
 set
-  state = case when is_stuck then 'expired' else barriers.state end,
-  reason = case when is_stuck then 'stuck' end,
-  closing_nonce = case when is_stuck then nonce end,
-  closed_at = case when is_stuck then clock_timestamp() end,
-  callback_state = case when is_stuck and 'expired' = any (callback_events) then 'due' else 'none' end,
-  callback_id = case when is_stuck and 'expired' = any (callback_events) then 'cb_' || nonce end,
-  callback_due_at = case when is_stuck and 'expired' = any (callback_events) then clock_timestamp() end,
+  state = verdict.state,
+  reason = case when verdict.state = 'expired' then 'stuck' end,
+  closing_nonce = case when verdict.state = 'expired' then nonce end,
+  (closed_at, callback_state, callback_id, callback_due_at) = (
+    select * from closing(callback_events, verdict.state, nonce)
+  ),
   -- Not only when the longest lease ends: its batch may be recorded long before, and nothing progress after that.
   stuck_check_at = greatest(
     patience_ends_at,
@@ -60,4 +62,4 @@ set
   )
 from verdict
 where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
-returning barriers.namespace, barriers.execution_id, barriers.generation, state, reason, callback_id
+returning barriers.namespace, barriers.execution_id, barriers.generation, barriers.state, reason, callback_id

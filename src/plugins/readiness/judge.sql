@@ -51,7 +51,8 @@ called as (
     callback_attempts_with(barriers, '{}'), callback_attempts_with_lost(barriers), callback_reply(barriers),
     callback_receiver(callback), callback_lease_is_over(callback_state, callback_due_at, callback_leased_at),
     callback_state_now(callback_state, callback_due_at, callback_leased_at),
-    batch_lease_is_over(expires_at, last_progress_at)
+    batch_lease_is_over(expires_at, last_progress_at), closing(callback_events, state, closing_nonce),
+    judged(total, tolerated_failure_count, succeeded, failed, array[]::integer[], array[]::text[], closing_nonce)
   from barriers
   where false
 )

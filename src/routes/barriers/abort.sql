@@ -30,10 +30,9 @@ aborted as (
     state = 'aborted',
     reason = ask.reason_asked,
     closing_nonce = ask.nonce,
-    closed_at = clock_timestamp(),
-    callback_state = case when 'aborted' = any (barriers.callback_events) then 'due' else 'none' end,
-    callback_id = case when 'aborted' = any (barriers.callback_events) then 'cb_' || ask.nonce end,
-    callback_due_at = case when 'aborted' = any (barriers.callback_events) then clock_timestamp() end
+    (closed_at, callback_state, callback_id, callback_due_at) = (
+      select * from closing(barriers.callback_events, 'aborted', ask.nonce)
+    )
   from ask
   join barrier using (namespace, execution_id)
   where barriers.namespace = ask.namespace

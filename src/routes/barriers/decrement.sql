@@ -188,27 +188,13 @@ judged_barrier as materialized (
     barrier.succeeded + tally.succeeded as succeeded,
     barrier.failed + tally.failed as failed,
     barrier.result_bytes + tally.bytes as result_bytes,
-    case
-      when barrier.failed + tally.failed > barrier.tolerated_failure_count then 'aborted'
-      when barrier.succeeded + tally.succeeded + barrier.failed + tally.failed = barrier.total then 'completed'
-      else 'open'
-    end as state,
-    case
-      when barrier.failed + tally.failed > barrier.tolerated_failure_count then format(
-        'Batch %s failed: %s failed, %s tolerated.',
-        tally.failed_indexes[barrier.tolerated_failure_count - barrier.failed + 1],
-        barrier.failed + tally.failed,
-        barrier.tolerated_failure_count
-      )
-    end as reason,
-    case
-      when barrier.failed + tally.failed > barrier.tolerated_failure_count
-        then tally.failed_nonces[barrier.tolerated_failure_count - barrier.failed + 1]
-      when barrier.succeeded + tally.succeeded + barrier.failed + tally.failed = barrier.total
-        then tally.last_nonce
-    end as closing_nonce
+    judged.*
   from barrier
   join tally using (namespace, execution_id)
+  cross join lateral judged(
+    barrier.total, barrier.tolerated_failure_count, barrier.succeeded + tally.succeeded, barrier.failed + tally.failed,
+    tally.failed_indexes, tally.failed_nonces, tally.last_nonce
+  ) as judged
 ),
 
 counted_barrier as (
@@ -221,10 +207,9 @@ counted_barrier as (
     reason = judged.reason,
     closing_nonce = judged.closing_nonce,
     last_progress_at = clock_timestamp(),
-    closed_at = case when judged.state <> 'open' then clock_timestamp() end,
-    callback_state = case when judged.state = any (barriers.callback_events) then 'due' else 'none' end,
-    callback_id = case when judged.state = any (barriers.callback_events) then 'cb_' || judged.closing_nonce end,
-    callback_due_at = case when judged.state = any (barriers.callback_events) then clock_timestamp() end
+    (closed_at, callback_state, callback_id, callback_due_at) = (
+      select * from closing(barriers.callback_events, judged.state, judged.closing_nonce)
+    )
   from judged_barrier as judged
   where barriers.namespace = judged.namespace and barriers.execution_id = judged.execution_id
   returning

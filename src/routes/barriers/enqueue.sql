@@ -39,9 +39,9 @@ new as materialized (
     ask.*,
     case when total = 0 then 'completed' else 'open' end as state,
     case when total = 0 then nonce end as closing_nonce,
-    case when total = 0 then clock_timestamp() end as closed_at,
-    total = 0 and coalesce('completed' = any (callback_events), false) as callback_is_due
+    closing.*
   from ask
+  cross join lateral closing(callback_events, case when total = 0 then 'completed' else 'open' end, nonce) as closing
   left join lateral (
     select barriers.generation
     from barriers
@@ -65,9 +65,7 @@ written as (
     clock_timestamp() + make_interval(secs => expires_in_seconds),
     clock_timestamp() + make_interval(secs => stuck_after_seconds),
     callback, callback ->> 'queue', callback_host, (callback ->> 'priority')::smallint, coalesce(callback_events, '{}'),
-    case when callback_is_due then 'due' else 'none' end,
-    case when callback_is_due then 'cb_' || nonce end,
-    case when callback_is_due then clock_timestamp() end
+    callback_state, callback_id, callback_due_at
   from new
   on conflict (namespace, execution_id) do update
   set

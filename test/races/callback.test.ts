@@ -254,7 +254,7 @@ for (const { name, sql, values, next = values, gate, guard, ...barrier } of [
       'from generate_series(10, 1, -1) as priority',
       'from (select 5 + length(pg_advisory_xact_lock_shared(1)::text) as priority) as one',
     ],
-    guard: ['where seen.generation = held.generation', 'where true'],
+    guard: ['where seen.generation = locked_barrier.generation', 'where true'],
   },
   {
     name: 'a lease',

@@ -47,7 +47,7 @@ due as materialized (
 ),
 
 -- As many as one statement should build; the first one always. And large ones while there is room before them.
-verdict as materialized (
+judged_barrier as materialized (
   select
     sized.namespace,
     sized.execution_id,
@@ -68,7 +68,7 @@ verdict as materialized (
     and (sized.bytes <= ask.large_bytes or sized.large_until - sized.bytes < sized.large_left)
 ),
 
-leased as (
+leased_barrier as (
   update barriers
   set
     callback_state = case when given_up then 'dead' else 'delivering' end,
@@ -82,10 +82,10 @@ leased as (
       when lease_ended then callback_attempts_with_lost(barriers)
       else callback_attempts
     end
-  from verdict
+  from judged_barrier
   cross join ask
-  where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
-  returning barriers.*, verdict.ord
+  where barriers.namespace = judged_barrier.namespace and barriers.execution_id = judged_barrier.execution_id
+  returning barriers.*, judged_barrier.ord
 )
 
 select
@@ -100,4 +100,4 @@ select
   callback ->> 'url' as url,
   ord,
   callback_message as message
-from leased
+from leased_barrier

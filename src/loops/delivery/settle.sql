@@ -18,7 +18,7 @@ with ask as materialized (
   )
 ),
 
-held as materialized (
+locked_barrier as materialized (
   select ask.ord, barrier.callback_state
   from (select * from ask order by namespace, execution_id) as ask
   cross join lateral (
@@ -32,16 +32,16 @@ held as materialized (
   ) as barrier
 ),
 
-settled as (
+settled_barrier as (
   update barriers
   set
     callback_state = ask.state,
     callback_due_at = case when ask.state = 'due' then clock_timestamp() + make_interval(secs => ask.wait_seconds) end,
     callback_settled_at = case when ask.state <> 'due' then clock_timestamp() end,
     callback_attempts = callback_attempts_with(barriers, ask.attempt)
-  from held
+  from locked_barrier
   join ask using (ord)
-  where held.callback_state = 'delivering'
+  where locked_barrier.callback_state = 'delivering'
     and barriers.namespace = ask.namespace
     and barriers.execution_id = ask.execution_id
   returning ask.ord
@@ -49,8 +49,8 @@ settled as (
 
 -- A repeat after a lost connection finds the state that it wrote.
 select
-  case when settled.ord is not null or held.callback_state = ask.state then 'settled' else 'lost' end as outcome
+  case when settled_barrier.ord is not null or locked_barrier.callback_state = ask.state then 'settled' else 'lost' end as outcome
 from ask
-left join held using (ord)
-left join settled using (ord)
+left join locked_barrier using (ord)
+left join settled_barrier using (ord)
 order by ask.ord

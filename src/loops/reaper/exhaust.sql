@@ -14,7 +14,7 @@
 -- ->  next: where the next step is to look, null: from the first; and one row for each barrier that was counted on:
 --     namespace, execution_id, generation, state, reason, callback_id, recorded. One row without them if there is none.
 
-with looked_at as materialized (
+with scanned_batch as materialized (
   select namespace, execution_id, generation, batch_index,
     state = 'released'
       or batch_lease_is_over(lease_expires_at + make_interval(secs => $4), last_seen_at - make_interval(secs => $4)) as is_over
@@ -31,9 +31,9 @@ with looked_at as materialized (
   limit 10000
 ),
 
-candidate as materialized (
+exhausted_batch as materialized (
   select *
-  from looked_at
+  from scanned_batch
   where is_over
   order by namespace, execution_id, generation, batch_index
   limit $2
@@ -42,10 +42,10 @@ candidate as materialized (
 
 execution as materialized (
   select distinct namespace, execution_id, generation
-  from candidate
+  from exhausted_batch
 ),
 
--- Open is told by closed_at: the look-up of a row by its key must not fit the indexes of open barriers.
+-- `closed_at is null`, not `state = 'open'`: the look-up of a row by its key must not fit the indexes of open barriers.
 barrier as materialized (
   select barrier.*
   from execution
@@ -61,21 +61,21 @@ barrier as materialized (
 ),
 
 -- Judged again on the newest version: a heartbeat or a decrement since the snapshot leaves it alone.
-held as materialized (
+locked_batch as materialized (
   select batch.*, replace(gen_random_uuid()::text, '-', '') as nonce,
     (
       select to_json(error)
       from (select 'attempts_exhausted' as code, batch.attempt, batch.owner) as error
     ) as exhaustion
-  from candidate
+  from exhausted_batch
   join barrier using (namespace, execution_id, generation)
   cross join lateral (
     select batches.namespace, batches.execution_id, batches.generation, batches.batch_index, batches.attempt, batches.owner
     from batches
-    where batches.namespace = candidate.namespace
-      and batches.execution_id = candidate.execution_id
-      and batches.generation = candidate.generation
-      and batches.batch_index = candidate.batch_index
+    where batches.namespace = exhausted_batch.namespace
+      and batches.execution_id = exhausted_batch.execution_id
+      and batches.generation = exhausted_batch.generation
+      and batches.batch_index = exhausted_batch.batch_index
       and batches.state in ('claimed', 'released')
       and batches.attempt >= batches.max_attempts
       and (
@@ -88,21 +88,21 @@ held as materialized (
   ) as batch
 ),
 
-written as (
+written_batch as (
   update batches
   set
     state = 'failed',
     claim_key = null,
     lease_expires_at = null,
-    recorded_nonce = held.nonce,
+    recorded_nonce = locked_batch.nonce,
     recorded_at = clock_timestamp(),
-    error = held.exhaustion,
-    outcome_bytes = octet_length(held.exhaustion::text)
-  from held
-  where batches.namespace = held.namespace
-    and batches.execution_id = held.execution_id
-    and batches.generation = held.generation
-    and batches.batch_index = held.batch_index
+    error = locked_batch.exhaustion,
+    outcome_bytes = octet_length(locked_batch.exhaustion::text)
+  from locked_batch
+  where batches.namespace = locked_batch.namespace
+    and batches.execution_id = locked_batch.execution_id
+    and batches.generation = locked_batch.generation
+    and batches.batch_index = locked_batch.batch_index
   returning batches.namespace, batches.execution_id, batches.batch_index, batches.recorded_nonce, batches.outcome_bytes
 ),
 
@@ -114,11 +114,11 @@ tally as materialized (
     sum(outcome_bytes)::bigint as bytes,
     array_agg(batch_index order by batch_index) as indexes,
     array_agg(recorded_nonce order by batch_index) as nonces
-  from written
+  from written_batch
   group by namespace, execution_id
 ),
 
-verdict as materialized (
+judged_barrier as materialized (
   select
     barrier.namespace,
     barrier.execution_id,
@@ -133,56 +133,58 @@ verdict as materialized (
   ) as judged
 ),
 
-counted as (
+counted_barrier as (
   update barriers
   set
-    failed = barriers.failed + verdict.recorded,
-    result_bytes = barriers.result_bytes + verdict.bytes,
-    state = verdict.state,
-    reason = verdict.reason,
-    closing_nonce = verdict.closing_nonce,
+    failed = barriers.failed + judged_barrier.recorded,
+    result_bytes = barriers.result_bytes + judged_barrier.bytes,
+    state = judged_barrier.state,
+    reason = judged_barrier.reason,
+    closing_nonce = judged_barrier.closing_nonce,
     last_progress_at = clock_timestamp(),
     (closed_at, callback_state, callback_id, callback_due_at) = (
-      select * from closing(barriers.callback_events, verdict.state, verdict.closing_nonce)
+      select * from closing(barriers.callback_events, judged_barrier.state, judged_barrier.closing_nonce)
     )
-  from verdict
-  where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
+  from judged_barrier
+  where barriers.namespace = judged_barrier.namespace and barriers.execution_id = judged_barrier.execution_id
   returning
     barriers.namespace, barriers.execution_id, barriers.generation, barriers.state, barriers.reason,
-    barriers.callback_id, verdict.recorded
+    barriers.callback_id, judged_barrier.recorded
 ),
 
 -- The batches of a barrier that is not open need no look: the next step goes on behind them.
-last as (
+resume_after as (
   select
-    last.namespace, last.execution_id, last.generation,
-    case when barrier.state = 'open' and barrier.generation = last.generation then last.batch_index else 2147483647 end
-      as batch_index
+    resume_after.namespace, resume_after.execution_id, resume_after.generation,
+    case
+      when barrier.state = 'open' and barrier.generation = resume_after.generation then resume_after.batch_index
+      else 2147483647
+    end as batch_index
   from (
     (
       select *
-      from candidate
-      where (select count(*) from candidate) = $2
+      from exhausted_batch
+      where (select count(*) from exhausted_batch) = $2
       order by namespace desc, execution_id desc, generation desc, batch_index desc
       limit 1
     )
     union all
     (
       select *
-      from looked_at
-      where (select count(*) from candidate) < $2 and (select count(*) from looked_at) = 10000
+      from scanned_batch
+      where (select count(*) from exhausted_batch) < $2 and (select count(*) from scanned_batch) = 10000
       order by namespace desc, execution_id desc, generation desc, batch_index desc
       limit 1
     )
-  ) as last
+  ) as resume_after
   left join lateral (
     select barriers.generation, barriers.state
     from barriers
-    where barriers.namespace = last.namespace and barriers.execution_id = last.execution_id
+    where barriers.namespace = resume_after.namespace and barriers.execution_id = resume_after.execution_id
     limit 1
   ) as barrier on true
 )
 
-select (select to_json(last) from last) as next, counted.*
+select (select to_json(resume_after) from resume_after) as next, counted_barrier.*
 from (values (1)) as always
-left join counted on true
+left join counted_barrier on true

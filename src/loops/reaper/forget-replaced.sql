@@ -89,7 +89,7 @@ batch as materialized (
   where bytes <= 33554432 or bytes = outcome_bytes
 ),
 
-forgotten as (
+deleted_batch as (
   delete from batches
   using batch
   where batches.namespace = batch.namespace
@@ -99,7 +99,7 @@ forgotten as (
   returning batches.execution_id
 ),
 
-freed as (
+emptied_barrier as (
   update barriers
   set oldest_generation = barriers.generation
   from barrier
@@ -120,6 +120,6 @@ freed as (
   returning barriers.execution_id
 )
 
-select execution_id from forgotten
+select execution_id from deleted_batch
 union all
-select execution_id from freed
+select execution_id from emptied_barrier

@@ -21,7 +21,7 @@ with barrier as materialized (
   for no key update skip locked
 ),
 
-verdict as materialized (
+judged_barrier as materialized (
   select
     barrier.*,
     running.ends_at as leases_end_at,
@@ -45,11 +45,11 @@ verdict as materialized (
 
 update barriers
 set
-  state = verdict.state,
-  reason = case when verdict.state = 'expired' then 'stuck' end,
-  closing_nonce = case when verdict.state = 'expired' then nonce end,
+  state = judged_barrier.state,
+  reason = case when judged_barrier.state = 'expired' then 'stuck' end,
+  closing_nonce = case when judged_barrier.state = 'expired' then nonce end,
   (closed_at, callback_state, callback_id, callback_due_at) = (
-    select * from closing(callback_events, verdict.state, nonce)
+    select * from closing(callback_events, judged_barrier.state, nonce)
   ),
   -- Not only when the longest lease ends: its batch may be recorded long before, and nothing progress after that.
   stuck_check_at = greatest(
@@ -60,6 +60,6 @@ set
     end,
     clock_timestamp() + interval '1 second'
   )
-from verdict
-where barriers.namespace = verdict.namespace and barriers.execution_id = verdict.execution_id
+from judged_barrier
+where barriers.namespace = judged_barrier.namespace and barriers.execution_id = judged_barrier.execution_id
 returning barriers.namespace, barriers.execution_id, barriers.generation, barriers.state, reason, callback_id

@@ -24,7 +24,7 @@ barrier as materialized (
   ) as barrier
 ),
 
-aborted as (
+aborted_barrier as (
   update barriers
   set
     state = 'aborted',
@@ -42,29 +42,30 @@ aborted as (
   returning barriers.*
 ),
 
-newest as (
-  select * from aborted
+barrier_after as (
+  select * from aborted_barrier
   union all
-  select * from barrier where not exists (select from aborted)
+  select * from barrier where not exists (select from aborted_barrier)
 )
 
 select
   case
-    when newest.generation is null or ask.generation_asked > newest.generation then 'execution_not_found'
-    when ask.generation_asked < newest.generation then 'stale_generation'
-    when newest.closing_nonce = ask.nonce then 'aborted'
+    when barrier_after.generation is null or ask.generation_asked > barrier_after.generation then 'execution_not_found'
+    when ask.generation_asked < barrier_after.generation then 'stale_generation'
+    when barrier_after.closing_nonce = ask.nonce then 'aborted'
     else 'already_closed'
   end as outcome,
-  newest.generation,
-  newest.state,
-  newest.callback_id,
+  barrier_after.generation,
+  barrier_after.state,
+  barrier_after.callback_id,
   (
     select to_json(reply)
     from (
-      select case when newest.closing_nonce = ask.nonce then 'aborted' else 'already_closed' end as outcome,
-        newest.generation, newest.state, newest.reason, newest.total, newest.succeeded, newest.failed,
-        newest.total - newest.succeeded - newest.failed as remaining
+      select case when barrier_after.closing_nonce = ask.nonce then 'aborted' else 'already_closed' end as outcome,
+        barrier_after.generation, barrier_after.state, barrier_after.reason, barrier_after.total,
+        barrier_after.succeeded, barrier_after.failed,
+        barrier_after.total - barrier_after.succeeded - barrier_after.failed as remaining
     ) as reply
   ) as reply
 from ask
-left join newest using (namespace, execution_id)
+left join barrier_after using (namespace, execution_id)

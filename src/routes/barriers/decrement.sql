@@ -6,7 +6,7 @@
 -- are counted, then each barrier is judged once.
 --
 -- $1  [{ namespace, execution_id, batch_index, generation, token, nonce, status, result, error }]
---     nonce: a batch recorded, or a barrier closed, by this ask is told by it, also when the run is repeated
+--     nonce: marks what this ask wrote; a repeat that finds its own nonce answers as the first time
 -- $2  whether to wait for a locked barrier; if not, its asks answer `again`
 -- ->  outcome: recorded | duplicate | stale_token | stale_generation | barrier_closed | batch_out_of_range
 --       | execution_not_found | again, and the columns of the last select

@@ -19,7 +19,7 @@ with ask as materialized (
   )
 ),
 
-existing as materialized (
+existing_barrier as materialized (
   select barrier.*
   from ask
   cross join lateral (
@@ -34,7 +34,7 @@ existing as materialized (
     or ask.nonce = barrier.enqueue_nonce
 ),
 
-new as materialized (
+new_barrier as materialized (
   select
     ask.*,
     case when total = 0 then 'completed' else 'open' end as state,
@@ -48,11 +48,11 @@ new as materialized (
     where barriers.namespace = ask.namespace and barriers.execution_id = ask.execution_id
     limit 1
   ) as replaceable on true
-  where not exists (select from existing)
+  where not exists (select from existing_barrier)
     and (ask.generation_asked is null or replaceable.generation is not null)
 ),
 
-written as (
+written_barrier as (
   insert into barriers as barrier (
     namespace, execution_id, state, total, tolerated_failure_count, max_attempts, metadata, stuck_after_seconds,
     fingerprint, enqueue_key, enqueue_nonce, closing_nonce, closed_at, expires_at,
@@ -66,7 +66,7 @@ written as (
     clock_timestamp() + make_interval(secs => stuck_after_seconds),
     callback, callback ->> 'queue', callback_host, (callback ->> 'priority')::smallint, coalesce(callback_events, '{}'),
     callback_state, callback_id, callback_due_at
-  from new
+  from new_barrier
   on conflict (namespace, execution_id) do update
   set
     generation = barrier.generation + 1,
@@ -127,27 +127,27 @@ written as (
   returning barrier.*
 ),
 
-newest as (
-  select * from existing
+barrier_after as (
+  select * from existing_barrier
   union all
-  select * from written
+  select * from written_barrier
 ),
 
-decided as (
+answer as (
   select
-    newest.*,
+    barrier_after.*,
     case
-      when newest.generation is null then
-        case when exists (select from new) then 'again' else 'execution_not_found' end
-      when newest.enqueue_nonce = ask.nonce then 'created'
-      when ask.enqueue_key = any (newest.past_keys) then 'stale_generation'
-      when ask.enqueue_key = newest.enqueue_key or ask.conflict_policy = 'use_existing' then
-        case when newest.fingerprint = ask.fingerprint then 'existing' else 'enqueue_mismatch' end
+      when barrier_after.generation is null then
+        case when exists (select from new_barrier) then 'again' else 'execution_not_found' end
+      when barrier_after.enqueue_nonce = ask.nonce then 'created'
+      when ask.enqueue_key = any (barrier_after.past_keys) then 'stale_generation'
+      when ask.enqueue_key = barrier_after.enqueue_key or ask.conflict_policy = 'use_existing' then
+        case when barrier_after.fingerprint = ask.fingerprint then 'existing' else 'enqueue_mismatch' end
       when ask.conflict_policy = 'fail' then 'barrier_exists'
       else 'stale_generation'
     end as outcome
   from ask
-  left join newest using (namespace, execution_id)
+  left join barrier_after using (namespace, execution_id)
 )
 
 select
@@ -168,4 +168,4 @@ select
         case when outcome = 'created' then replaced end as replaced
     ) as reply
   ) as reply
-from decided
+from answer

@@ -14,7 +14,7 @@ with ask as materialized (
   )
 ),
 
-newest as (
+barrier_of_any_state as (
   select barrier.*
   from ask
   cross join lateral (
@@ -30,7 +30,7 @@ newest as (
   where ask.prefix is null and ask.state is null
 ),
 
-newest_of_state as (
+barrier_of_state as (
   select barrier.*
   from ask
   cross join lateral (
@@ -48,7 +48,7 @@ newest_of_state as (
 ),
 
 -- Ids are compared byte for byte, so the ids of a prefix lie together; 64 times the highest character ends them.
-looked_at as materialized (
+scanned_barrier as materialized (
   select barrier.*
   from ask
   cross join lateral (
@@ -64,28 +64,28 @@ looked_at as materialized (
   where ask.prefix is not null
 ),
 
-candidate as materialized (
-  select * from newest
+listed_barrier as materialized (
+  select * from barrier_of_any_state
   union all
-  select * from newest_of_state
+  select * from barrier_of_state
   union all
   (
-    select looked_at.*
-    from looked_at, ask
-    where ask.state is null or looked_at.state = ask.state
-    order by looked_at.execution_id
+    select scanned_barrier.*
+    from scanned_barrier, ask
+    where ask.state is null or scanned_barrier.state = ask.state
+    order by scanned_barrier.execution_id
     limit (select page + 1 from ask)
   )
 ),
 
 page as materialized (
   select
-    candidate.*,
+    listed_barrier.*,
     row_number() over (
       order by case when ask.prefix is null then created_at end desc,
         case when ask.prefix is null then execution_id end desc, execution_id
     ) as position
-  from candidate, ask
+  from listed_barrier, ask
 ),
 
 last_shown as (
@@ -95,8 +95,8 @@ last_shown as (
   union all
   -- A prefix whose ids were not all looked at goes on behind the last that was.
   select created_at, execution_id
-  from (select * from looked_at order by execution_id desc limit 1) as looked_at
-  where (select count(*) from looked_at) = 10000
+  from (select * from scanned_barrier order by execution_id desc limit 1) as scanned_barrier
+  where (select count(*) from scanned_barrier) = 10000
     and (select count(*) from page) <= (select ask.page from ask)
 )
 

@@ -29,7 +29,7 @@ barrier as materialized (
 ),
 
 -- What closed or replaced the barrier while this waited for it wrote batches that are newer than the snapshot.
-verdict as materialized (
+judged_ask as materialized (
   select
     ask.*,
     barrier.state,
@@ -51,63 +51,64 @@ verdict as materialized (
   ) as before on true
 ),
 
-candidate as materialized (
+batch_in_order as materialized (
   select batch.*, sum(batch.outcome_bytes) over (rows unbounded preceding) as bytes
-  from verdict
+  from judged_ask
   cross join lateral (
     select namespace, execution_id, generation, batch_index, outcome_bytes
     from batches
-    where batches.namespace = verdict.namespace and batches.execution_id = verdict.execution_id
+    where batches.namespace = judged_ask.namespace and batches.execution_id = judged_ask.execution_id
     order by batches.generation, batches.batch_index
-    limit verdict.most
+    limit judged_ask.most
   ) as batch
-  where verdict.outcome = 'cleared'
+  where judged_ask.outcome = 'cleared'
 ),
 
-batch as materialized (
+locked_batch as materialized (
   select batch.*
-  from candidate
+  from batch_in_order
   cross join lateral (
     select namespace, execution_id, generation, batch_index
     from batches
-    where batches.namespace = candidate.namespace
-      and batches.execution_id = candidate.execution_id
-      and batches.generation = candidate.generation
-      and batches.batch_index = candidate.batch_index
+    where batches.namespace = batch_in_order.namespace
+      and batches.execution_id = batch_in_order.execution_id
+      and batches.generation = batch_in_order.generation
+      and batches.batch_index = batch_in_order.batch_index
     for update
   ) as batch
-  where candidate.bytes <= 33554432 or candidate.bytes = candidate.outcome_bytes
+  where batch_in_order.bytes <= 33554432 or batch_in_order.bytes = batch_in_order.outcome_bytes
 ),
 
-forgotten as (
+deleted_batch as (
   delete from batches
-  using batch
-  where batches.namespace = batch.namespace
-    and batches.execution_id = batch.execution_id
-    and batches.generation = batch.generation
-    and batches.batch_index = batch.batch_index
+  using locked_batch
+  where batches.namespace = locked_batch.namespace
+    and batches.execution_id = locked_batch.execution_id
+    and batches.generation = locked_batch.generation
+    and batches.batch_index = locked_batch.batch_index
   returning batches.batch_index
 ),
 
-counted as materialized (
-  select verdict.*, step.cleared, step.found = verdict.most or step.found > step.taken as more
-  from verdict
+step_taken as materialized (
+  select judged_ask.*, step.cleared, step.found = judged_ask.most or step.found > step.taken as more
+  from judged_ask
   cross join (
     select
-      (select count(*)::integer from forgotten), (select count(*) from candidate), (select count(*) from batch)
+      (select count(*)::integer from deleted_batch), (select count(*) from batch_in_order),
+      (select count(*) from locked_batch)
   ) as step (cleared, found, taken)
 ),
 
 -- From the first step on, so that nobody is told less than the truth if the others never come.
-freed as (
+emptied_barrier as (
   update barriers
   set batches_kept = false
-  from counted
-  where counted.outcome = 'cleared'
+  from step_taken
+  where step_taken.outcome = 'cleared'
     and barriers.batches_kept
-    and barriers.namespace = counted.namespace
-    and barriers.execution_id = counted.execution_id
+    and barriers.namespace = step_taken.namespace
+    and barriers.execution_id = step_taken.execution_id
 )
 
 select outcome, state, generation, cleared, more
-from counted
+from step_taken

@@ -29,7 +29,7 @@ barrier as materialized (
 ),
 
 -- The tokens of callbacks that are posted are the service's own.
-judged as materialized (
+judged_ask as materialized (
   select
     ask.namespace,
     ask.execution_id,
@@ -45,7 +45,7 @@ judged as materialized (
   left join barrier using (namespace, execution_id)
 ),
 
-delivered as (
+delivered_barrier as (
   update barriers
   set
     callback_state = 'delivered',
@@ -58,29 +58,29 @@ delivered as (
       'milliseconds', floor(1000 * extract(epoch from clock_timestamp() - barriers.callback_leased_at)),
       'response', null
     ))
-  from judged
-  where barriers.namespace = judged.namespace
-    and barriers.execution_id = judged.execution_id
-    and judged.outcome = 'delivered'
+  from judged_ask
+  where barriers.namespace = judged_ask.namespace
+    and barriers.execution_id = judged_ask.execution_id
+    and judged_ask.outcome = 'delivered'
     and barriers.callback_state in ('due', 'delivering')
   returning barriers.*, callback_reply(barriers) as reply
 ),
 
-newest as (
-  select * from delivered
+barrier_after as (
+  select * from delivered_barrier
   union all
-  select * from barrier where not exists (select from delivered)
+  select * from barrier where not exists (select from delivered_barrier)
 )
 
 select
-  judged.outcome,
-  newest.generation,
-  newest.callback_attempt as attempt,
+  judged_ask.outcome,
+  barrier_after.generation,
+  barrier_after.callback_attempt as attempt,
   case
-    when newest.callback is not null
-      then callback_state_now(newest.callback_state, newest.callback_due_at, newest.callback_leased_at)
+    when barrier_after.callback is not null
+      then callback_state_now(barrier_after.callback_state, barrier_after.callback_due_at, barrier_after.callback_leased_at)
   end as callback_state,
-  newest.callback_id,
-  newest.reply
-from judged
-left join newest using (namespace, execution_id)
+  barrier_after.callback_id,
+  barrier_after.reply
+from judged_ask
+left join barrier_after using (namespace, execution_id)

@@ -21,7 +21,7 @@ with ask as materialized (
 
 -- A lateral join is a nested loop: it reads the priorities in this order, each by age, and stops at the limit. So nothing is
 -- sorted, and nothing is locked that is not among the first. A row that is locked is another caller's.
-held as materialized (
+locked_barrier as materialized (
   select due.*, row_number() over () as position
   from ask
   cross join lateral (
@@ -50,24 +50,24 @@ held as materialized (
 
 -- The lock returned the newest version. If it is of a later generation than the one in the snapshot, its batches are not in
 -- the snapshot either, and its message would be wrong for ever. The first is taken however large it is.
-taken as materialized (
+chosen_barrier as materialized (
   select sized.*
   from (
-    select held.*, sum(held.bytes) over (order by held.position) as bytes_until
-    from held
+    select locked_barrier.*, sum(locked_barrier.bytes) over (order by locked_barrier.position) as bytes_until
+    from locked_barrier
     cross join lateral (
       select barriers.generation
       from barriers
-      where barriers.namespace = held.namespace and barriers.execution_id = held.execution_id
+      where barriers.namespace = locked_barrier.namespace and barriers.execution_id = locked_barrier.execution_id
       limit 1
     ) as seen
-    where seen.generation = held.generation
+    where seen.generation = locked_barrier.generation
   ) as sized
   cross join ask
   where sized.bytes_until <= greatest(ask.reply_bytes, sized.bytes)
 ),
 
-leased as (
+leased_barrier as (
   update barriers
   set
     callback_state = 'delivering',
@@ -84,10 +84,10 @@ leased as (
     callback_message = coalesce(
       barriers.callback_message, callback_message(barriers, ask.inline_bytes, ask.public_url)
     )
-  from taken
+  from chosen_barrier
   cross join ask
-  where barriers.namespace = taken.namespace and barriers.execution_id = taken.execution_id
-  returning barriers.*, taken.position
+  where barriers.namespace = chosen_barrier.namespace and barriers.execution_id = chosen_barrier.execution_id
+  returning barriers.*, chosen_barrier.position
 )
 
 select
@@ -97,17 +97,17 @@ select
         (
           select to_json(reply)
           from (
-            select leased.execution_id, leased.generation, leased.callback_id, leased.callback_token as token,
-              leased.callback_attempt as attempt, rfc3339(leased.callback_due_at) as lease_expires_at,
-              leased.callback_message as message
+            select execution_id, generation, callback_id, callback_token as token, callback_attempt as attempt,
+              rfc3339(callback_due_at) as lease_expires_at, callback_message as message
           ) as reply
         )
-        order by leased.position
+        order by position
       ),
       '[]'
     )
-    from leased
+    from leased_barrier
   ) as callbacks,
-  (select count(*) from taken) as taken,
-  (select count(*) from held) > (select count(*) from taken) or (select count(*) from held) = ask.most as more
+  (select count(*) from chosen_barrier) as taken,
+  (select count(*) from locked_barrier) > (select count(*) from chosen_barrier)
+    or (select count(*) from locked_barrier) = ask.most as more
 from ask

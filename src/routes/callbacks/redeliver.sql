@@ -24,7 +24,7 @@ barrier as materialized (
   ) as barrier
 ),
 
-due_again as (
+redelivered_barrier as (
   update barriers
   set
     callback_state = 'due',
@@ -46,23 +46,23 @@ due_again as (
   returning barriers.*, callback_reply(barriers) as reply
 ),
 
-newest as (
-  select * from due_again
+barrier_after as (
+  select * from redelivered_barrier
   union all
-  select * from barrier where not exists (select from due_again)
+  select * from barrier where not exists (select from redelivered_barrier)
 )
 
 select
   case
-    when newest.generation is null then 'execution_not_found'
-    when newest.callback_state = 'none' then 'callback_not_found'
+    when barrier_after.generation is null then 'execution_not_found'
+    when barrier_after.callback_state = 'none' then 'callback_not_found'
     else 'due'
   end as outcome,
   case
-    when newest.callback is not null
-      then callback_state_now(newest.callback_state, newest.callback_due_at, newest.callback_leased_at)
+    when barrier_after.callback is not null
+      then callback_state_now(barrier_after.callback_state, barrier_after.callback_due_at, barrier_after.callback_leased_at)
   end as callback_state,
-  newest.callback_id,
-  newest.reply
+  barrier_after.callback_id,
+  barrier_after.reply
 from ask
-left join newest using (namespace, execution_id)
+left join barrier_after using (namespace, execution_id)

@@ -33,7 +33,7 @@ barrier as materialized (
 ),
 
 -- The tokens of callbacks that are posted are the service's own.
-judged as materialized (
+judged_ask as materialized (
   select
     ask.*,
     case
@@ -48,41 +48,41 @@ judged as materialized (
   left join barrier using (namespace, execution_id)
 ),
 
-given_back as (
+returned_barrier as (
   update barriers
   set
     callback_state = 'due',
-    callback_due_at = clock_timestamp() + make_interval(secs => judged.delay_seconds),
+    callback_due_at = clock_timestamp() + make_interval(secs => judged_ask.delay_seconds),
     callback_attempts = callback_attempts_with(barriers, jsonb_build_object(
       'outcome', 'failed',
       'status', null,
-      'error', judged.error,
+      'error', judged_ask.error,
       'milliseconds', floor(1000 * extract(epoch from clock_timestamp() - barriers.callback_leased_at)),
       'response', null
     ))
-  from judged
-  where barriers.namespace = judged.namespace
-    and barriers.execution_id = judged.execution_id
-    and judged.outcome = 'due'
+  from judged_ask
+  where barriers.namespace = judged_ask.namespace
+    and barriers.execution_id = judged_ask.execution_id
+    and judged_ask.outcome = 'due'
     and barriers.callback_state = 'delivering'
   returning barriers.*, callback_reply(barriers) as reply
 ),
 
-newest as (
-  select * from given_back
+barrier_after as (
+  select * from returned_barrier
   union all
-  select * from barrier where not exists (select from given_back)
+  select * from barrier where not exists (select from returned_barrier)
 )
 
 select
-  judged.outcome,
-  newest.generation,
-  newest.callback_attempt as attempt,
+  judged_ask.outcome,
+  barrier_after.generation,
+  barrier_after.callback_attempt as attempt,
   case
-    when newest.callback is not null
-      then callback_state_now(newest.callback_state, newest.callback_due_at, newest.callback_leased_at)
+    when barrier_after.callback is not null
+      then callback_state_now(barrier_after.callback_state, barrier_after.callback_due_at, barrier_after.callback_leased_at)
   end as callback_state,
-  newest.callback_id,
-  newest.reply
-from judged
-left join newest using (namespace, execution_id)
+  barrier_after.callback_id,
+  barrier_after.reply
+from judged_ask
+left join barrier_after using (namespace, execution_id)

@@ -3,9 +3,9 @@ import type { ClientConfig } from 'pg'
 import type { Config } from '../config.ts'
 import { mostAttempts } from '../descriptors.ts'
 import { Sender } from '../webhook/post.ts'
-import { Closings } from './closings.ts'
+import { Closings } from '../waits/ends.ts'
 import { Delivery } from './delivery/delivery.ts'
-import { Pulls } from './pulls.ts'
+import { Pulls } from '../waits/queues.ts'
 import { Reaper } from './reaper/reaper.ts'
 
 declare module 'fastify' {

@@ -30,11 +30,11 @@ const shared: Readonly<
     asked: execution => ask(execution),
   },
   announce: {
-    sql: statement('../../src/loops/announce.sql', import.meta.url),
+    sql: statement('../../src/waits/notify.sql', import.meta.url),
     asked: execution => ask(execution),
   },
   closings: {
-    sql: statement('../../src/loops/closings.sql', import.meta.url),
+    sql: statement('../../src/waits/ended.sql', import.meta.url),
     asked: (execution, nth) => ask(execution, { generation: 1 + (nth % 2) }),
   },
 }

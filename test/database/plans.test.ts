@@ -25,7 +25,7 @@ const besides: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
       /\|\| ''.*callback_queue = .*callback_priority = .*callback_due_at <= now/,
   },
   'plugins/readiness/judge.sql': { pg_class_oid_index: /oid = ANY/ },
-  'loops/pulls.sql': {
+  'waits/due.sql': {
     barriers_callbacks_to_pull:
       /\|\| ''.*callback_queue = .*callback_priority = .*callback_due_at <= now/,
   },
@@ -93,7 +93,7 @@ t.test('a plan that was made on empty tables looks every row up by its key', asy
       return by === undefined || !by.test(condition.includes('Index Cond') ? condition : '')
     })
     t.strictSame(strangers, [], file)
-    if (file.startsWith('loops/')) {
+    if (/^(loops|waits)\//.test(file)) {
       const used = new Set(onTables.map(({ index }) => index))
       t.strictSame(
         Object.keys(own).filter(index => !used.has(index)),

@@ -1,11 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
-import type { Closings } from './closings.ts'
-import { loop } from './loop.ts'
+import type { Closings } from './ends.ts'
+import { loop } from '../loops/loop.ts'
 import { Waiter } from './waiter.ts'
 
-const sql = statement('pulls.sql', import.meta.url)
+const sql = statement('due.sql', import.meta.url)
 
 export interface Queue {
   namespace: string

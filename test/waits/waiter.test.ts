@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { Waiter } from '../../src/loops/waiter.ts'
+import { Waiter } from '../../src/waits/waiter.ts'
 
 const source = join(import.meta.dirname, '..', '..', 'src', 'loops', 'waiter.js')
 

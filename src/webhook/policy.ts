@@ -1,7 +1,7 @@
 import plugin from 'fastify-plugin'
 import type { Config } from '../config.ts'
 import { Refusal } from '../refusals.ts'
-import { Guard, isLoopback } from '../webhook/guard.ts'
+import { Guard, isLoopback } from './guard.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { listen } from '../../src/database/listen.ts'
+import { listen } from '../../src/waits/listen.ts'
 import { freshDatabase } from '../fixtures/database.ts'
 import { until } from '../fixtures/gate.ts'
 

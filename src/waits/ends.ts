@@ -2,14 +2,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import { z } from 'zod'
 import { coalesce, type Run } from '../database/coalesce.ts'
-import { listen } from '../database/listen.ts'
+import { listen } from './listen.ts'
 import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
-import { loop } from './loop.ts'
+import { loop } from '../loops/loop.ts'
 import { Waiter } from './waiter.ts'
 
-const closingsSql = statement('closings.sql', import.meta.url)
-const announceSql = statement('announce.sql', import.meta.url)
+const closingsSql = statement('ended.sql', import.meta.url)
+const announceSql = statement('notify.sql', import.meta.url)
 
 export interface Execution {
   namespace: string

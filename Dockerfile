@@ -33,6 +33,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE ./
 COPY migrations migrations
+COPY openapi/openapi.json openapi/openapi-3.0.json openapi/openapi.yaml openapi/
 USER 1000:1000
 EXPOSE 8080
 STOPSIGNAL SIGTERM

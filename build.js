@@ -53,8 +53,8 @@ function compile() {
 
 /** A source that is gone leaves its file behind, which would still be shipped. */
 function comesOfSource(file) {
-  const source = join('src', relative('dist', file).replace(/\.js$/, '.ts'))
-  return file === notes || existsSync(source)
+  const source = join('src', relative('dist', file))
+  return file === notes || existsSync(source) || existsSync(source.replace(/\.js$/, '.ts'))
 }
 
 function digestOf(paths) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
+import { readFile } from 'node:fs/promises'
 import { readConfig, settings, shown } from './config.ts'
 import { description, version } from './package.ts'
 import { StartFailure } from './start-failure.ts'
@@ -25,16 +26,9 @@ program
 program
   .command('openapi')
   .description('print the OpenAPI document')
-  .option('--check', 'exit 1 when openapi/openapi.json is not this document')
-  .option('--write', 'write openapi/openapi.json')
-  .action(async (options: { check?: true; write?: true }) => {
-    process.exitCode = await (await import('./openapi-file.ts')).openapiFile(options)
+  .action(async () => {
+    process.stdout.write(await readFile(new URL('../openapi/openapi.json', import.meta.url)))
   })
-
-program
-  .command('readme', { hidden: true })
-  .description('write the tables of README.md')
-  .action(async () => (await import('./readme.ts')).writeReadme())
 
 program
   .command('health')

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { settings } from './config.ts'
 import { limits } from './limits.ts'
 import { refusals } from './refusals.ts'
@@ -8,11 +8,6 @@ const openapi = new URL('../openapi/openapi.json', import.meta.url)
 
 interface Document {
   paths: Record<string, Record<string, { summary: string }>>
-}
-
-/** Puts the tables that the source knows best into README.md; the tests say when that is due. */
-export async function writeReadme(): Promise<void> {
-  await writeFile(readme, await filledReadme())
 }
 
 /** README.md with its tables as the source has them. */

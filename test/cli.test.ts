@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -172,12 +172,9 @@ t.test('a service on a schema that is behind says so until migrate was run', asy
   t.equal(await poll(heal, { forMs: 10_000 }), true)
 })
 
-t.test('openapi prints the document, and --check tells when the file is another', async t => {
-  const file = join(built, 'openapi', 'openapi.json')
-  const committed = await readFile(file, 'utf8')
-  t.strictSame(await rollcall('openapi'), { code: 0, stdout: committed, stderr: '' })
-  await writeFile(file, committed.replace('Claim a batch', 'Claim a patch'))
-  t.match(await rollcall('openapi', '--check'), { code: 1, stderr: /openapi\/openapi\.json.*\n$/ })
+t.test('openapi prints the document that is committed', async t => {
+  const stdout = await readFile(join(built, 'openapi', 'openapi.json'), 'utf8')
+  t.strictSame(await rollcall('openapi'), { code: 0, stdout, stderr: '' })
 })
 
 t.test(

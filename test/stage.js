@@ -13,7 +13,8 @@ const compiled = ['src', 'test', 'bench', 'demo']
 for (const folder of compiled) {
   for (const name of readdirSync(`${stage}/${folder}`, { recursive: true, encoding: 'utf8' })) {
     const source = `${folder}/${name.replace(/\.js(\.map)?$/, '.ts')}`
-    if (!existsSync(source)) rmSync(`${stage}/${folder}/${name}`, { recursive: true, force: true })
+    if (!existsSync(source) && !existsSync(`${folder}/${name}`))
+      rmSync(`${stage}/${folder}/${name}`, { recursive: true, force: true })
   }
 }
 for (const name of readdirSync('.')) {

@@ -28,7 +28,6 @@ export function refuseOtherMethods(app: FastifyInstance, paths: Set<string>): vo
     app.route({
       method: METHODS.filter(method => !allowed.includes(method)),
       url,
-      schema: { hide: true },
       // Before the body is read: it does not matter what is in it.
       onRequest: async request => {
         throw new Refusal(

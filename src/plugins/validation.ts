@@ -17,7 +17,7 @@ export const validation = plugin(
     })
     // A route that names no query takes none.
     app.addHook('onRoute', ({ schema }) => {
-      if (schema && !schema.hide) schema.querystring ??= z.strictObject({})
+      if (schema) schema.querystring ??= z.strictObject({})
     })
     app.setSerializerCompiler(() => stringify)
     app.setReplySerializer(stringify)

@@ -1,5 +1,5 @@
 import { validate } from 'dockerfile-utils'
-import { access, readFile } from 'node:fs/promises'
+import { access, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 
@@ -90,6 +90,14 @@ t.test('the image starts the service as npm start does', async t => {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
   const [entry, command] = ['ENTRYPOINT', 'CMD'].flatMap(keyword => all(keyword, image))
   t.equal([JSON.parse(entry ?? ''), JSON.parse(command ?? '')].flat().join(' '), scripts.start)
+})
+
+t.test('the image has every document that the service serves', async t => {
+  const names = await readdir(join(root, 'openapi'))
+  const documents = names.filter(name => /\.(json|yaml)$/.test(name))
+  t.ok(documents.length > 0)
+  const copied = new Set(all('COPY', image).flatMap(rest => rest.split(' ')))
+  for (const name of documents) t.ok(copied.has(`openapi/${name}`), name)
 })
 
 t.test('no command goes through a shell', async t => {

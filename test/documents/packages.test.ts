@@ -123,7 +123,15 @@ t.test(
       'openapi/',
       'package.json',
     ])
-    const needed = ['dist/cli.js', 'dist/probe.js', 'dist/routes/batches/claim.sql']
+    const needed = [
+      'dist/cli.js',
+      'dist/probe.js',
+      'dist/routes/batches/claim.sql',
+      'dist/plugins/openapi/start.js',
+      'openapi/openapi.json',
+      'openapi/openapi-3.0.json',
+      'openapi/openapi.yaml',
+    ]
     for (const path of needed) t.ok(paths.includes(path), path)
     const migrations = paths.filter(path => path.startsWith('migrations/'))
     t.equal(migrations.length, (await readdir(join(root, 'migrations'))).length)

@@ -5,18 +5,22 @@ import { readConfig } from '../../src/config.ts'
 const app = await buildApp(readConfig({ LOG_LEVEL: 'silent' }), { host: '/nowhere' })
 t.teardown(() => app.close())
 
-t.test('/docs is Swagger UI, and every file it asks for is served from here', async t => {
-  const page = await app.inject('/docs')
-  t.match(page, { statusCode: 200, headers: { 'content-type': /^text\/html/ } })
-  t.match(page.body, '<title>Rollcall</title>')
-  const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, file = '']) => file)
-  t.match(files, ['/docs/static/swagger-ui.css'])
-  for (const file of files) t.equal((await app.inject(file)).statusCode, 200, file)
-})
+for (const url of ['/docs', '/docs/']) {
+  t.test(`${url} is Swagger UI, and every file it asks for is served from here`, async t => {
+    const page = await app.inject(url)
+    t.match(page, { statusCode: 200, headers: { 'content-type': /^text\/html/ } })
+    t.match(page.body, '<title>Rollcall</title>')
+    const files = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+      ([, file = '']) => new URL(file, `http://here${url}`).pathname,
+    )
+    t.match(files, ['/docs/static/swagger-ui.css'])
+    for (const file of files) t.equal((await app.inject(file)).statusCode, 200, file)
+  })
+}
 
 t.test('/docs shows the document that /openapi.json serves', async t => {
-  const script = await app.inject('/docs/static/swagger-initializer.js')
-  t.match(script.body, /url: resolveUrl\('\.\/json'\)/)
+  const script = await app.inject('/docs/static/start.js')
+  t.match(script.body, "url: new URL('../json', document.currentScript.src).href")
   t.equal((await app.inject('/docs/json')).body, (await app.inject('/openapi.json')).body)
 })
 

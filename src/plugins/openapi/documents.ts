@@ -1,0 +1,46 @@
+import swagger from '@fastify/swagger'
+import Fastify, { type FastifyInstance } from 'fastify'
+import {
+  createJsonSchemaTransform,
+  createJsonSchemaTransformObject,
+} from 'fastify-type-provider-zod'
+import { readConfig } from '../../config.ts'
+import { routes } from '../../routes/index.ts'
+import { body } from '../body.ts'
+import { database } from '../database.ts'
+import { validation } from '../validation.ts'
+import { about } from './about.ts'
+import { correct, type Document } from './corrections.ts'
+import { withHeaders } from './headers.ts'
+
+/** The files that are committed in openapi/, by name, as the schemas of the routes make them. */
+export async function documents(): Promise<Record<string, string>> {
+  const latest = await describedIn('3.1.0')
+  const older = await describedIn('3.0.3')
+  const texts = {
+    'openapi.json': `${JSON.stringify(latest.swagger(), undefined, 2)}\n`,
+    'openapi.yaml': latest.swagger({ yaml: true }),
+    'openapi-3.0.json': `${JSON.stringify(older.swagger(), undefined, 2)}\n`,
+  }
+  await Promise.all([latest.close(), older.close()])
+  return texts
+}
+
+/** The routes without the service around them: none is called, so the database that they name need not be there. */
+async function describedIn(version: '3.1.0' | '3.0.3'): Promise<FastifyInstance> {
+  const transformObject = createJsonSchemaTransformObject({})
+  const config = readConfig({})
+  const app = Fastify()
+  await app.register(validation)
+  await app.register(body, { config })
+  await app.register(database, { config, connection: { host: '/nowhere' } })
+  await app.register(swagger, {
+    openapi: { openapi: version, ...about(version) },
+    convertConstToEnum: false,
+    transform: withHeaders(createJsonSchemaTransform({})),
+    transformObject: made => correct(transformObject(made) as Document),
+  })
+  await app.register(routes)
+  await app.ready()
+  return app
+}

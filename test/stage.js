@@ -3,22 +3,25 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 
 const stage = '.build'
+const compiled = ['openapi', 'src', 'test', 'bench', 'demo']
 
 mkdirSync(stage, { recursive: true })
-for (const folder of ['src', 'bench/load']) {
+// Made anew: what a link leads to may be gone, or be compiled by now, and the compiler would write through it.
+for (const entry of readdirSync(stage, { withFileTypes: true })) {
+  if (entry.isSymbolicLink()) rmSync(`${stage}/${entry.name}`)
+}
+for (const name of readdirSync('.')) {
+  if (['.git', stage, 'dist', ...compiled].includes(name)) continue
+  symlinkSync(`../${name}`, `${stage}/${name}`, 'junction')
+}
+for (const folder of ['openapi', 'src', 'bench/load']) {
   cpSync(folder, `${stage}/${folder}`, { recursive: true, filter: file => !file.endsWith('.ts') })
 }
 // What stays of a file that is gone would still be run, or prepared.
-const compiled = ['src', 'test', 'bench', 'demo']
-for (const folder of compiled) {
+for (const folder of compiled.filter(name => existsSync(`${stage}/${name}`))) {
   for (const name of readdirSync(`${stage}/${folder}`, { recursive: true, encoding: 'utf8' })) {
     const source = `${folder}/${name.replace(/\.js(\.map)?$/, '.ts')}`
     if (!existsSync(source) && !existsSync(`${folder}/${name}`))
       rmSync(`${stage}/${folder}/${name}`, { recursive: true, force: true })
   }
-}
-for (const name of readdirSync('.')) {
-  if (['.git', stage, 'dist', ...compiled].includes(name)) continue
-  rmSync(`${stage}/${name}`, { force: true })
-  symlinkSync(`../${name}`, `${stage}/${name}`, 'junction')
 }

@@ -4,11 +4,11 @@ import {
   createJsonSchemaTransform,
   createJsonSchemaTransformObject,
 } from 'fastify-type-provider-zod'
-import { readConfig } from '../../config.ts'
-import { routes } from '../../routes/index.ts'
-import { body } from '../body.ts'
-import { database } from '../database.ts'
-import { validation } from '../validation.ts'
+import { readConfig } from '../src/config.ts'
+import { routes } from '../src/routes/index.ts'
+import { body } from '../src/plugins/body.ts'
+import { database } from '../src/plugins/database.ts'
+import { validation } from '../src/plugins/validation.ts'
 import { about } from './about.ts'
 import { correct, type Document } from './corrections.ts'
 import { withHeaders } from './headers.ts'

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { RefusalCode } from '../../refusals.ts'
+import type { RefusalCode } from '../src/refusals.ts'
 import { examples, problemExample } from './examples.ts'
 
 /** As much of OpenAPI, 3.0 and 3.1 alike, as the corrections touch. */

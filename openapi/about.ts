@@ -1,4 +1,4 @@
-import { description, version } from '../../package.ts'
+import { description, version } from '../src/package.ts'
 
 /** What the document says of the whole API. */
 export function about(openapi: '3.1.0' | '3.0.3') {

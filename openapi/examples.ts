@@ -1,4 +1,4 @@
-import { Refusal, type RefusalCode, type RefusalMembers } from '../../refusals.ts'
+import { Refusal, type RefusalCode, type RefusalMembers } from '../src/refusals.ts'
 
 interface Examples {
   request?: Record<string, unknown>

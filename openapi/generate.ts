@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises'
-import { filledReadme } from '../../readme.ts'
+import { filledReadme } from './tables.ts'
 import { documents } from './documents.ts'
 
-/** `npm run generate`: writes what the source knows best. The tests say when that is due. */
-const project = new URL('../../../', import.meta.url)
+/** `npm run generate`: writes what the source knows best. The tests say when that is due. This runs compiled, in .build/openapi. */
+const project = new URL('../../', import.meta.url)
 
 for (const [name, text] of Object.entries(await documents())) {
   await writeFile(new URL(`openapi/${name}`, project), text)

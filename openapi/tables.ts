@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import { settings } from './config.ts'
-import { limits } from './limits.ts'
-import { refusals } from './refusals.ts'
+import { settings } from '../src/config.ts'
+import { limits } from '../src/limits.ts'
+import { refusals } from '../src/refusals.ts'
 
-const readme = new URL('../README.md', import.meta.url)
-const openapi = new URL('../openapi/openapi.json', import.meta.url)
+/** This runs compiled, in .build/openapi. */
+const project = new URL('../../', import.meta.url)
+const readme = new URL('README.md', project)
+const openapi = new URL('openapi/openapi.json', project)
 
 interface Document {
   paths: Record<string, Record<string, { summary: string }>>

@@ -10,7 +10,8 @@ import { body } from '../src/plugins/body.ts'
 import { database } from '../src/plugins/database.ts'
 import { validation } from '../src/plugins/validation.ts'
 import { about } from './about.ts'
-import { correct, type Document } from './corrections.ts'
+import { correct } from './corrections.ts'
+import type { Document } from './document.ts'
 import { withHeaders } from './headers.ts'
 
 /** The files that are committed in openapi/, by name, as the schemas of the routes make them. */

@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Document, Schema } from '../openapi/corrections.ts'
-import { within } from '../openapi/corrections.ts'
+import type { Document, Schema } from '../openapi/document.ts'
+import { within } from '../openapi/document.ts'
 import { type Reply, service } from './fixtures/service.ts'
 
 const s = await service(t)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Document } from '../../openapi/corrections.ts'
+import type { Document } from '../../openapi/document.ts'
 import { Contract } from '../fixtures/contract.ts'
 import { service } from '../fixtures/service.ts'
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { MOST_MEMBERS } from '../../src/json/rules.ts'
 import { inSql, limits } from '../../src/limits.ts'
-import type { Document } from '../../openapi/corrections.ts'
+import type { Document } from '../../openapi/document.ts'
 import { MOST_PULLED } from '../../src/routes/callbacks/claim.ts'
 import { MOST_OF_PAGE, MOST_WAIT_SECONDS } from '../../src/routes/execution.ts'
 

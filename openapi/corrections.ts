@@ -10,11 +10,8 @@ import {
 } from './document.ts'
 import { examples, problemExample } from './examples.ts'
 
-/** What the libraries make of the schemas, put right. Each correction changes the document in place. */
+/** What the libraries make of the routes, put right. Each correction changes the document in place. */
 export function correct(document: Document): Document {
-  openReplies(document)
-  dropInputPatterns(document)
-  writeNullAsType(document)
   writeExamplesOfSchemas(document)
   requireBodiesWithRequiredMembers(document)
   requireHeaders(document)
@@ -25,38 +22,6 @@ export function correct(document: Document): Document {
   keepUsedComponents(document)
   const { openapi, info, components, paths, ...about } = document
   return { openapi, info, ...about, paths, components }
-}
-
-/** A reply may gain members later; a schema that closes it makes strict clients break on that day. */
-function openReplies(document: Document): void {
-  const replies = [...responsesOf(document)].flatMap(({ content = {} }) => Object.values(content))
-  // Of each component there are two, and the one with this name describes requests.
-  const components = Object.entries(document.components.schemas)
-    .filter(([name]) => !name.endsWith('Input'))
-    .map(([, schema]) => schema)
-  for (const root of [...replies.map(({ schema }) => schema), ...components]) {
-    for (const schema of within(root)) delete schema.additionalProperties
-  }
-}
-
-/** The pattern of a number in a path is for its text, and the one of a date-time is of 300 characters. */
-function dropInputPatterns(document: Document): void {
-  for (const schema of schemasOf(document)) {
-    if (schema.type === 'integer' || schema['format'] === 'date-time') delete schema['pattern']
-  }
-}
-
-/** Zod writes "or null" in two ways. Where it is one type or null, 3.1 says so shorter. */
-function writeNullAsType(document: Document): void {
-  for (const schema of schemasOf(document)) {
-    const [one, other, ...more] = schema.anyOf ?? []
-    if (other?.type !== 'null' || more.length > 0 || typeof one?.type !== 'string') continue
-    if (one.enum) one.enum.push(null)
-    delete schema.anyOf
-    const { description = one['description'] } = schema
-    Object.assign(schema, one, { type: [one.type, 'null'] })
-    if (description !== undefined) schema['description'] = description
-  }
 }
 
 /** 3.0 has one example for each schema, 3.1 a list of them. */

@@ -13,6 +13,9 @@ import { about } from './about.ts'
 import { correct } from './corrections.ts'
 import type { Document } from './document.ts'
 import { withHeaders } from './headers.ts'
+import { override } from './override.ts'
+
+const zodToJsonConfig = { override }
 
 /** The files that are committed in openapi/, by name, as the schemas of the routes make them. */
 export async function documents(): Promise<Record<string, string>> {
@@ -29,7 +32,7 @@ export async function documents(): Promise<Record<string, string>> {
 
 /** The routes without the service around them: none is called, so the database that they name need not be there. */
 async function describedIn(version: '3.1.0' | '3.0.3'): Promise<FastifyInstance> {
-  const transformObject = createJsonSchemaTransformObject({})
+  const transformObject = createJsonSchemaTransformObject({ zodToJsonConfig })
   const config = readConfig({})
   const app = Fastify()
   await app.register(validation)
@@ -38,7 +41,7 @@ async function describedIn(version: '3.1.0' | '3.0.3'): Promise<FastifyInstance>
   await app.register(swagger, {
     openapi: { openapi: version, ...about(version) },
     convertConstToEnum: false,
-    transform: withHeaders(createJsonSchemaTransform({})),
+    transform: withHeaders(createJsonSchemaTransform({ zodToJsonConfig })),
     transformObject: made => correct(transformObject(made) as Document),
   })
   await app.register(routes)

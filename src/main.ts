@@ -27,7 +27,7 @@ export async function serve(given: Config): Promise<void> {
     if (config.ROLLCALL_MIGRATE_ON_START) await bringUpToDate(postgres)
     const app = await buildApp(config, { connectionString: postgres.url })
     for (const sentence of unknownVariables()) app.log.warn(sentence)
-    await listen(app, config, postgres)
+    await listen(app, config)
     announceOn(app, postgres)
     closeWithGrace({ delay: false, logger: app.log }, async ({ err, signal }) => {
       if (err) app.log.fatal({ err }, 'An error that nobody caught ends the service.')
@@ -109,16 +109,13 @@ async function reach(url: string): Promise<void> {
   }
 }
 
-async function listen(
-  app: FastifyInstance,
-  { HOST: host, PORT: port }: Config,
-  { words }: Postgres,
-): Promise<void> {
+async function listen(app: FastifyInstance, { HOST: host, PORT: port }: Config): Promise<void> {
   try {
     await app.listen({
       host,
       port,
-      listenTextResolver: url => `Rollcall serves ${url} on ${words}.`,
+      // Fastify would log it, for each address; the banner tells it once.
+      listenTextResolver: () => '',
     })
   } catch (error) {
     await app.close()

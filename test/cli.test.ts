@@ -127,6 +127,19 @@ t.test('health exits 0 while the service is ready, and 1 with one sentence other
   )
 })
 
+t.test('the start is told once, on stderr: a pipe gets what happens, as JSON lines', async t => {
+  const { url } = await freshDatabase(t)
+  const ROLLCALL_WEBHOOK_SECRET = `whsec_${Buffer.alloc(32).toString('base64')}`
+  const service = await serve(t, { DATABASE_URL: url, ROLLCALL_XYZ: '1', ROLLCALL_WEBHOOK_SECRET })
+  const banner = await service.stderr()
+  t.equal(banner.split(`Rollcall serves`).length - 1, 1)
+  t.match(banner, `${service.url}/executions`)
+  t.equal(await service.stop(), 0)
+  const lines = (await service.stdout).trimEnd().split('\n')
+  const sentences = lines.map(line => (JSON.parse(line) as { msg: string }).msg)
+  t.strictSame(sentences, ['Nothing reads ROLLCALL_XYZ.'])
+})
+
 t.test('the health check of the image judges its variables and reaches IPv6', async t => {
   for (const PORT of ['http', '65536', '-1', '80 ']) {
     t.strictSame(await healthCheck({ PORT }), {

@@ -23,6 +23,7 @@ export function loggerOptions(config: Config): LoggerOptions {
     hooks: {
       logMethod(given, write) {
         const [subject, sentence = UNSAID, ...rest] = given as unknown[]
+        if (subject === '') return
         // Pino makes the message of an error the sentence of its line.
         const isError = subject instanceof Error
         const line = isError ? [{ err: subject }, sentence, ...rest] : [subject, sentence, ...rest]

@@ -1,7 +1,7 @@
 import { type Load, startLoad } from './load/load.ts'
 import { SET } from './load/workloads.ts'
 import type { Bench } from './measure/finding.ts'
-import { type Contenders, type Order, ratioOf, Rounds, type Sample } from './measure/rounds.ts'
+import { alternating, type Contenders, ratioOf, Rounds, type Sample } from './measure/rounds.ts'
 import { type Build, ownBuild } from './project.ts'
 import { checkOut } from './servers/checkout.ts'
 import { Postgres } from './servers/postgres.ts'
@@ -33,9 +33,6 @@ const sizes = {
   small: { rounds: 2, seconds: 1 },
   full: { rounds: 7, seconds: 5 },
 }
-
-/** A B in one round, B A in the next: neither build always has the cache, or the checkpoint, that the other one left. */
-const alternating: Order = (names, round) => (round % 2 === 0 ? names.toReversed() : [...names])
 
 /** For the judgement of a change: the working tree beside a commit. It claims nothing, and is run only by its name. */
 export const builds: Bench = {

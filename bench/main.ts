@@ -13,6 +13,7 @@ import { receivers } from './receivers.ts'
 import { replicas } from './replicas.ts'
 import { run } from './run.ts'
 import { postgresVersion } from './servers/postgres.ts'
+import { start } from './start.ts'
 
 const benches: Record<string, Bench> = {
   claims,
@@ -24,9 +25,12 @@ const benches: Record<string, Bench> = {
   receivers,
   profile,
   builds,
+  start,
 }
+/** They compare the working tree with a commit. */
+const againstCommit = ['builds', 'start']
 /** They claim nothing. */
-const onlyByName = new Set(['profile', 'builds'])
+const onlyByName = new Set(['profile', ...againstCommit])
 
 const USAGE = `npm run bench [-- NAME ... [--full] [--rounds N] [--against COMMIT]]
 
@@ -34,8 +38,8 @@ ${Object.entries(benches)
   .map(([name, { claim }]) => `  ${name.padEnd(10)} ${claim}`)
   .join('\n')}
 
-Without a NAME: all but ${[...onlyByName].join(' and ')}. --full: the size that the README speaks of; the result is kept in bench/results/, with as many rounds as were wished for.
---against: the commit that builds compares the working tree with.
+Without a NAME: all but ${[...onlyByName].join(', ')}. --full: the size that the README speaks of; the result is kept in bench/results/, with as many rounds as were wished for.
+--against: the commit that ${againstCommit.join(' and ')} compare the working tree with.
 `
 
 const { values, positionals } = parseArgs({
@@ -64,8 +68,9 @@ if (values.help || wrong !== undefined) {
 function wrongWith(): string | undefined {
   const unknown = positionals.find(name => !(name in benches))
   if (unknown !== undefined) return `There is no bench ${unknown}.`
-  if (positionals.includes('builds') !== (values.against !== undefined))
-    return '--against COMMIT goes with builds, and builds needs it.'
+  const compares = positionals.some(name => againstCommit.includes(name))
+  if (compares !== (values.against !== undefined))
+    return `--against COMMIT goes with ${againstCommit.join(' and ')}, and they need it.`
   if (/^[1-9]\d?$/.test(values.rounds ?? '1')) return undefined
   return `--rounds is ${values.rounds}, but the rule is: a number from 1 to 99.`
 }

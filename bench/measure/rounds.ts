@@ -6,7 +6,11 @@ export type Sample = Record<string, number>
 export type Contenders = Record<string, (round: number) => Promise<Sample>>
 
 /** Which contender comes when, in a round. */
-export type Order = (names: readonly string[], round: number) => string[]
+type Order = (names: readonly string[], round: number) => string[]
+
+/** A B in one round, B A in the next: neither always has the cache, or the checkpoint, that the other one left. */
+export const alternating: Order = (names, round) =>
+  round % 2 === 0 ? names.toReversed() : [...names]
 
 /** Rounds of A B C A B C …, so that whatever else the machine does meets all of them alike. */
 export class Rounds {

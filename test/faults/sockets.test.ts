@@ -42,6 +42,13 @@ const floods: Record<string, string> = {
   }),
 }
 
+/** Requests that never become whole: in a head, in a small body, and in large ones, of which some wait for room. */
+const halves = [
+  'GET /livez HTTP/1.1\r\nhost:',
+  post('/executions/open/batches/0/claim', { owner: 'a' }).slice(0, -1),
+  post('/executions/open/batches/claim', { owner: 'a'.repeat(300_000) }).slice(0, -1),
+]
+
 t.test('callers that pipeline and never read cost little, and hold up nobody', async t => {
   const most = Math.min(200, times(100))
   const database = await freshDatabase(t)
@@ -88,6 +95,12 @@ t.test('callers that pipeline and never read cost little, and hold up nobody', a
     }
   }
   t.ok(highest - before < 100, 'memory stays within 100 MiB of its start')
+  for (const half of halves) {
+    await together(most, async () => {
+      const socket = await deaf(t, served)
+      socket.write(half)
+    })
+  }
   const begun = performance.now()
   served.process.kill('SIGTERM')
   t.equal(await served.exited, 0)

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { LEAST_BYTES_PER_SECOND } from '../body/upload.ts'
 
 /** A socket on which more requests wait for their replies is cut: one read brings 900 of them, and no honest client pipelines deeper. */
 export const MOST_QUEUED = 16
@@ -19,11 +20,14 @@ export const SCARCE_KEEP_ALIVE_MS = 5_000
 export const HEAD_MS = 10_000
 export const REQUEST_MS = 30_000
 
+/** A reply that its caller has to take; or, once the service stops, how many seconds' worth of bytes a request has brought that is not whole. */
+type Awaited = ServerResponse | number
+
 /** The requests of one socket that are not over, in the order in which they came: the first one's reply has the socket. */
 interface Queue {
   readonly responses: Set<ServerResponse>
-  /** The reply that was the first when somebody last looked, and since when it waits for its caller. */
-  head: ServerResponse | undefined
+  /** What its caller owed when somebody last looked, and since when it has not changed. */
+  awaited: Awaited | undefined
   since: number
 }
 
@@ -38,6 +42,7 @@ export class Sockets {
   readonly #unread = new Map<ServerResponse, number>()
   #unreadBytes = 0
   #patienceMs = PATIENCE_MS
+  #isStopping = false
 
   constructor(most: number) {
     this.#most = most
@@ -85,23 +90,36 @@ export class Sockets {
   lookOnce(now = performance.now()): 0 {
     for (const [socket, queue] of this.#queues) {
       const [head] = queue.responses
-      if (head === undefined || head !== queue.head || !head.writableEnded) {
-        queue.head = head
+      const awaited = head && this.#awaitedOf(head)
+      if (awaited === undefined || awaited !== queue.awaited) {
+        queue.awaited = awaited
         queue.since = now
       } else if (now - queue.since >= this.#patienceMs) this.#cut(socket)
     }
     return 0
   }
 
-  /** The service stops: nobody who does not read holds it up. */
-  hurry(): void {
+  /** Until the service stops, a request that does not arrive is left to the clocks of uploads and of Node. */
+  #awaitedOf(head: ServerResponse): Awaited | undefined {
+    if (head.writableEnded) return head
+    const { complete, socket } = head.req
+    const isLate = this.#isStopping && !complete
+    return isLate ? Math.floor(socket.bytesRead / LEAST_BYTES_PER_SECOND) : undefined
+  }
+
+  /**
+   * The service stops, and is held up by no caller that does not read its reply, nor by one whose request does not arrive:
+   * nothing was done for it yet, and another replica takes it.
+   */
+  hurry(now = performance.now()): void {
+    this.#isStopping = true
     this.#patienceMs = LAST_PATIENCE_MS
-    this.lookOnce()
+    this.lookOnce(now)
   }
 
   #open(server: Server, socket: Socket): void {
     if (this.#queues.size >= this.#most) return void socket.destroy()
-    const queue: Queue = { responses: new Set(), head: undefined, since: 0 }
+    const queue: Queue = { responses: new Set(), awaited: undefined, since: 0 }
     this.#queues.set(socket, queue)
     this.#keepAlive(server)
     // One listener for each socket, however many requests it brings.

@@ -162,6 +162,45 @@ t.test('when the service stops, a caller that does not read is cut within a seco
   await until(() => open.size === 0, 'it is cut')
 })
 
+t.test('when the service stops, a request that does not arrive is cut within seconds', async t => {
+  const { sockets, open, caller } = await served(t, ({ req }) => req.resume())
+  const half = 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n'
+  const [silent, dripping, sending, waiting] = [
+    await caller(),
+    await caller(),
+    await caller(),
+    await caller(),
+  ]
+  const came: ServerResponse[] = []
+  for (const [socket, text] of [
+    [silent, `${half}{`],
+    [dripping, half],
+    [sending, half],
+    [waiting, GET],
+  ] as const) {
+    socket.write(text)
+    await until(() => open.size > came.length, 'it is in flight')
+    came.splice(0, came.length, ...open)
+  }
+  /** Sends bytes, and waits until the service has them. */
+  const send = async (nth: number, socket: Socket, bytes: number) => {
+    const total = (came[nth]?.req.socket.bytesRead ?? 0) + bytes
+    socket.write(Buffer.alloc(bytes, ' '))
+    await until(() => came[nth]?.req.socket.bytesRead === total, 'the bytes came')
+  }
+  const isCut = (nth: number) => came[nth]?.destroyed
+  sockets.lookOnce(0)
+  sockets.lookOnce(60_000)
+  t.equal(open.size, 4, 'before, other clocks judge it')
+  sockets.hurry(60_000)
+  for (const now of [61_000, 62_000, 63_000]) {
+    if (now < 62_000) await send(1, dripping, 1)
+    await send(2, sending, 64 * 1024)
+    sockets.lookOnce(now)
+  }
+  t.strictSame([isCut(0), isCut(1), isCut(2), isCut(3)], [true, true, false, false])
+})
+
 t.test('sockets are bounded: one too many is closed, the others are served', async t => {
   const { caller } = await served(t, response => response.end('ok'), 4)
   const sockets = [await caller(), await caller(), await caller(), await caller()]

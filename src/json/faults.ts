@@ -1,4 +1,6 @@
 import { Refusal } from '../refusals.ts'
+import { RawJson } from './raw.ts'
+import { shown } from './shown.ts'
 
 export type Path = readonly (string | number)[]
 
@@ -21,6 +23,12 @@ export function notJson(bytes: Buffer, at: number, wanted: string): Refusal {
       ? String.fromCharCode(byte)
       : `the byte 0x${byte.toString(16).padStart(2, '0')}`
   return invalid([], `The body is not JSON: at byte ${at} is ${found} in place of ${wanted}.`)
+}
+
+/** The number at `path` would be read as another one than its digits say. */
+export function inexact(path: Path, digits: string): Refusal {
+  const rule = 'It has to be a number that a double keeps with all its digits'
+  return invalid(path, `${rule}, got ${shown(new RawJson(digits))}.`)
 }
 
 export function unstorable(path: Path): Refusal {

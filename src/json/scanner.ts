@@ -1,4 +1,4 @@
-import { invalid, notJson, type Path, tooLarge, unstorable } from './faults.ts'
+import { inexact, invalid, notJson, type Path, tooLarge, unstorable } from './faults.ts'
 import { type Container, Frame, pathOf } from './frame.ts'
 import {
   COLON,
@@ -154,7 +154,10 @@ export class Scanner {
     this.#next = COMMA_OR_END
     if (this.#rawDepth === 0) {
       this.#count(start, this.#depth)
-      this.#attach(this.#tape.lastValue(byte, start))
+      const value = tape.lastValue(byte, start)
+      if (value === undefined)
+        throw inexact(this.#path(this.#depth), tape.bytes.toString('latin1', start, tape.kept))
+      this.#attach(value)
     } else {
       if (byte === 0x22 && tape.unstorable) throw unstorable(this.#path(this.#rawDepth))
       if (this.#rawDepth === this.#depth) this.#endRaw()

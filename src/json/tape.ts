@@ -1,5 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer'
 import { hexadecimal, isDigit, spelled } from './characters.ts'
+import { isExact } from './exact.ts'
 import { invalid, notJson } from './faults.ts'
 
 const QUOTE = 0x22
@@ -172,14 +173,15 @@ export class Tape {
       : this.stringAt(start, this.kept, this.escaped)
   }
 
-  #lastNumber(start: number): number {
-    return Number(
-      this.#text?.slice(this.origin, this.at) ?? this.bytes.toString('latin1', start, this.kept),
-    )
+  #lastNumber(start: number): number | undefined {
+    const text =
+      this.#text?.slice(this.origin, this.at) ?? this.bytes.toString('latin1', start, this.kept)
+    const value = Number(text)
+    return isExact(text, value) ? value : undefined
   }
 
-  /** The value that was read last, which began with `byte` and is kept from `start` on. */
-  lastValue(byte: number, start: number): string | number | boolean | null {
+  /** The value that was read last, or undefined if its digits are not kept by a number. It began with `byte` and is kept from `start` on. */
+  lastValue(byte: number, start: number): string | number | boolean | null | undefined {
     if (byte === QUOTE) return this.lastString(start)
     if (byte === 0x74) return true
     if (byte === 0x66) return false

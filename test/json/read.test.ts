@@ -352,3 +352,46 @@ t.test('no body is read in one piece: others have their turn every 256 KiB', asy
     `${longest.toFixed(0)} ms at most, ${((milliseconds / bytes) * 1e6).toFixed(1)} ns a byte`,
   )
 })
+
+t.test('a number of the service is read as what its digits mean, or refused', async t => {
+  const exact: [digits: string, value: number][] = [
+    ['1.0', 1],
+    ['1e2', 100],
+    ['10E-1', 1],
+    ['0.10', 0.1],
+    ['-0', -0],
+    ['0e99999', 0],
+    ['9007199254740992', 2 ** 53],
+    ['100000000000000000000', 1e20],
+    [`1${'0'.repeat(300)}e-300`, 1],
+    [`0.${'0'.repeat(400)}1e401`, 1],
+    ['1.7976931348623157e308', Number.MAX_VALUE],
+  ]
+  for (const [digits, value] of exact) {
+    t.strictSame(parse(`{"index":${digits}}`), { index: value }, digits)
+  }
+  const inexact = [
+    '1e-400',
+    '-1e-400',
+    '0.99999999999999999999',
+    '1.00000000000000000001',
+    '-0.00000000000000000000000001e-400',
+    '9007199254740993',
+    '12345678901234567890',
+    '1e400',
+    `1e${'9'.repeat(400)}`,
+  ]
+  for (const digits of inexact) {
+    for (const text of [`{"a":[0,{"b":${digits}}]}`, ` {"a":[0 ,{"b": ${digits}}],"c":"é"}`]) {
+      t.match(refusalOf(() => parse(text)).problem, {
+        code: 'invalid_request',
+        errors: [{ path: 'a.1.b', message: `got ${digits.slice(0, 90)}` }],
+      })
+    }
+    t.equal(textOf(parse(`{"result":${digits}}`)['result']), digits, 'callers keep their own')
+  }
+  const begun = performance.now()
+  const long = `1.${'0'.repeat(8_000)}1${'0'.repeat(8_000)}1`
+  t.throws(() => parse(`{"a":${long}}`))
+  t.ok(performance.now() - begun < 100, 'also a long one takes no time')
+})

@@ -1,0 +1,18 @@
+/** Whether the digits of a JSON number mean the number that is read from them, as `1.0` and `1e2` do, and `1e-400` does not. */
+export function isExact(text: string, value: number): boolean {
+  // So it is of nearly every number; a caller's own are not judged.
+  if (String(value) === text) return true
+  return Number.isFinite(value) && decimalOf(text) === decimalOf(String(value))
+}
+
+/** Its digits and their power of ten, without a sign, and without the zeros on either side. */
+function decimalOf(text: string): string {
+  const [mantissa = '', exponent = '0'] = text.replace(/^-/, '').toLowerCase().split('e', 2)
+  const [whole = '', fraction = ''] = mantissa.split('.')
+  const digits = (whole + fraction).replace(/^0+/, '')
+  let end = digits.length
+  // A pattern would try every run of zeros, and a number may have 16 KiB.
+  while (end > 0 && digits[end - 1] === '0') end -= 1
+  const power = Number(exponent) - fraction.length + digits.length - end
+  return end === 0 ? '0' : `${digits.slice(0, end)}e${power}`
+}

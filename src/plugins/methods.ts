@@ -1,17 +1,9 @@
-import type { FastifyInstance, HTTPMethods } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import http from 'node:http'
 import { Refusal } from '../refusals.ts'
 
-const METHODS: HTTPMethods[] = [
-  'DELETE',
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'PATCH',
-  'POST',
-  'PUT',
-  'QUERY',
-  'TRACE',
-]
+/** All that Node parses but CONNECT, for which it calls no route. */
+const METHODS = http.METHODS.filter(method => method !== 'CONNECT')
 
 /** Collects the paths of all routes; to be called before any route is added. */
 export function collectPaths(app: FastifyInstance): Set<string> {
@@ -22,6 +14,9 @@ export function collectPaths(app: FastifyInstance): Set<string> {
 
 /** Answers every other method of a known path with 405 and Allow; Fastify's own answer would be 404. */
 export function refuseOtherMethods(app: FastifyInstance, paths: Set<string>): void {
+  // Of those that Fastify does not know it assumes that they have no body.
+  for (const method of METHODS)
+    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
   for (const url of paths) {
     const allowed = METHODS.filter(method => app.hasRoute({ method, url }))
     const allow = allowed.join(', ')

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http'
 import t from 'tap'
 import { service } from '../fixtures/service.ts'
 
@@ -40,6 +41,18 @@ t.test('a known path with another method says which are allowed', async t => {
         code: 'method_not_allowed',
       })
     }
+  }
+})
+
+t.test('so does every other method that Node parses', async t => {
+  // CONNECT asks for a tunnel, and inject cannot send it; the tests of framing do.
+  const rare = METHODS.filter(method => ![...methods, 'CONNECT'].includes(method))
+  for (const method of rare) {
+    const { status, headers, body } = await s.call(method, '/executions/a/batches', { a: 1 })
+    t.equal(status, 405, method)
+    t.equal(headers['allow'], 'DELETE, GET, HEAD', method)
+    t.equal(body.code, 'method_not_allowed', method)
+    t.equal((await s.call(method, '/nowhere')).status, 404, method)
   }
 })
 

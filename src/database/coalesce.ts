@@ -42,11 +42,12 @@ export function coalesce<Row extends Answer>(
   sql: Statement,
   keyOf?: (ask: object) => string,
 ): Run<Row> {
-  const common = new Lane<Row>(async take => runOf(take(), false), database.waitMs)
+  const common = new Lane<Row>(async take => runOf('passing', take()), database.waitMs)
   const lanes = new Map<string, Lane<Row>>()
 
-  async function runOf(arrived: Call<Row>[], waits: boolean): Promise<void> {
+  async function runOf(kind: 'passing' | 'waiting', arrived: Call<Row>[]): Promise<void> {
     // An execution got its own lane while these waited in the common one.
+    const waits = kind === 'waiting'
     const calls = waits ? arrived : arrived.filter(call => !lanes.get(call.key)?.push(call))
     if (calls.length === 0) return
     const values = [joined(calls), ...(keyOf ? [waits] : [])]
@@ -61,7 +62,7 @@ export function coalesce<Row extends Answer>(
       if (calls.length === 1 || !alone || (waits && error.code === 'overloaded')) {
         return calls.forEach(call => call.refuse(error))
       }
-      await Promise.all(calls.map(call => runOf([call], waits)))
+      await Promise.all(calls.map(call => runOf(kind, [call])))
       return
     }
     if (sent.doubt) doubtful(calls)
@@ -82,7 +83,7 @@ export function coalesce<Row extends Answer>(
     const known = lanes.get(key)
     if (known) return known
     const lane = new Lane<Row>(
-      take => database.waiting.hold(key, () => runOf(take(), true), { patient: true }),
+      take => database.waiting.hold(key, () => runOf('waiting', take()), { patient: true }),
       database.waitMs,
       () => lanes.delete(key),
     )

@@ -10,12 +10,21 @@ import { connectFaultOf, DatabaseRefusal, type Fault, faultOf, miscounted } from
 export interface Statement {
   name: string
   text: string
+  /** False of a write that bears no nonce: it is not sent again once it may have had an effect. */
+  repeatable?: boolean
+  /** It waits for the barrier of its execution when somebody else has it locked: at most half of the pool does that. */
+  locksBarrier?: boolean
 }
 
 /** Reads the statement `file` that lies beside the module `beside` (its `import.meta.url`). */
-export function statement(file: string, beside: string): Statement {
+export function statement(
+  file: string,
+  beside: string,
+  facts: Pick<Statement, 'repeatable' | 'locksBarrier'> = {},
+): Statement {
   const text = readFileSync(new URL(file, beside), 'utf8')
-  return { name: createHash('sha256').update(text).digest('hex').slice(0, 32), text }
+  const name = createHash('sha256').update(text).digest('hex').slice(0, 32)
+  return { name, text, ...facts }
 }
 
 export interface Database {
@@ -30,15 +39,6 @@ export interface Database {
 
 const ATTEMPTS = 4
 
-interface Options {
-  /** It bears no nonce: not sent again once it may have had an effect. */
-  once?: boolean
-  /** An earlier copy of it may have had an effect, which a refusal has to say. */
-  doubt?: boolean
-  /** How many asks it answers, with one row each; without it any number of rows is right. */
-  answers?: number
-}
-
 /**
  * Runs a statement and returns its rows, without their nulls: an SQL NULL is an absent member, and where null is an answer
  * the statement says so in JSON.
@@ -47,9 +47,8 @@ export async function execute<Row>(
   database: Database,
   sql: Statement,
   values: unknown[],
-  options?: Options,
 ): Promise<Row[]> {
-  return (await send<Row>(database, sql, values, options)).rows
+  return (await send<Row>(database, sql, values)).rows
 }
 
 export interface Sent<Row> {
@@ -59,16 +58,16 @@ export interface Sent<Row> {
 }
 
 /**
- * As `execute`.
+ * As `execute`; where `answers` says how many asks there are, each has to get one row.
  *
  * After a deadlock or a lost connection the same statement is sent again with the same values. That is safe because every
  * write bears the nonce of its ask: a repeat of what was committed answers as the first time (design: rules of sharing).
  */
 export async function send<Row>(
   { pool, prepared }: Database,
-  { name, text }: Statement,
+  { name, text, repeatable = true }: Statement,
   values: unknown[],
-  { once = false, doubt = false, answers }: Options = {},
+  { doubt = false, answers }: Partial<Pick<Sent<Row>, 'doubt'>> & { answers?: number } = {},
 ): Promise<Sent<Row>> {
   const query = prepared ? { name, text, values } : { text, values }
   for (let attempt = 1; ; attempt += 1) {
@@ -77,7 +76,7 @@ export async function send<Row>(
       throw miscounted(`The statement ${name} returned ${rows.length} rows for ${answers} asks.`)
     if (rows) return { rows, doubt }
     if (fault.effect === 'unknown') doubt = true
-    if (!fault.repeat || attempt === ATTEMPTS || (once && doubt)) {
+    if (!fault.repeat || attempt === ATTEMPTS || (doubt && !repeatable)) {
       throw new DatabaseRefusal(doubt ? { ...fault, effect: 'unknown' } : fault, cause)
     }
     // Full jitter, so that two runs that met in a deadlock do not meet again.
@@ -93,11 +92,9 @@ export async function ask<Row>(
   database: Database,
   sql: Statement,
   asks: readonly object[],
-  options?: { once: boolean },
 ): Promise<Row[]> {
   for (let doubt = false; ;) {
     const sent: Sent<Row & { outcome?: string }> = await send(database, sql, [encode(asks)], {
-      ...options,
       doubt,
       answers: asks.length,
     })

@@ -11,20 +11,10 @@ declare module 'fastify' {
   interface FastifyInstance {
     database: Database
     /** One statement for one request. */
-    ask: <Row>(sql: Statement, asked: object, options?: AskOptions) => Promise<Row>
+    ask: <Row>(sql: Statement, asked: object) => Promise<Row>
     /** One statement that concurrent requests share. */
-    coalesce: <Row extends { outcome: string }>(
-      sql: Statement,
-      keyOf?: (asked: object) => string,
-    ) => Run<Row>
+    coalesce: <Row extends { outcome: string }>(sql: Statement) => Run<Row>
   }
-}
-
-interface AskOptions {
-  /** It bears no nonce: not sent again after a lost connection. */
-  once?: boolean
-  /** It locks a barrier, and may wait for it: at most half of the pool does that. */
-  waits?: boolean
 }
 
 export interface DatabaseOptions {
@@ -51,20 +41,13 @@ export const database = plugin<DatabaseOptions>(
     }
 
     app.decorate('database', own)
-    app.decorate(
-      'ask',
-      async <Row>(
-        sql: Statement,
-        asked: object,
-        { once = false, waits = false }: AskOptions = {},
-      ) => {
-        const send = () => ask<Row>(own, sql, [asked], { once })
-        const rows = await (waits ? waiting.hold(executionOf(asked), send) : send())
-        // `ask` has counted them.
-        return rows[0]!
-      },
-    )
-    app.decorate('coalesce', (sql, keyOf) => coalesce(own, sql, keyOf))
+    app.decorate('ask', async <Row>(sql: Statement, asked: object) => {
+      const send = () => ask<Row>(own, sql, [asked])
+      const rows = await (sql.locksBarrier ? waiting.hold(executionOf(asked), send) : send())
+      // `ask` has counted them.
+      return rows[0]!
+    })
+    app.decorate('coalesce', sql => coalesce(own, sql, sql.locksBarrier ? executionOf : undefined))
   },
   { name: 'database' },
 )

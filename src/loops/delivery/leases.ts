@@ -8,7 +8,8 @@ import { type Chosen, type Due, LARGE_BYTES } from './places.ts'
 import { SLOW_MS } from './paces.ts'
 
 const lookSql = statement('look.sql', import.meta.url)
-const leaseSql = statement('lease.sql', import.meta.url)
+// A lease that nobody heard of ends by itself.
+const leaseSql = statement('lease.sql', import.meta.url, { repeatable: false })
 
 /** What one look reads at most: some 20 ms of Postgres. */
 const MOST_RECEIVERS = 2_000
@@ -93,13 +94,8 @@ export class Leases {
   async #lease(chosen: readonly Chosen[]): Promise<{ callback: Leased; target: Chosen }[]> {
     if (chosen.length === 0) return []
     try {
-      const rows = await execute<Leased>(
-        this.#app.database,
-        leaseSql,
-        [stringify([this.#asked(chosen)])],
-        // A lease that nobody heard of ends by itself.
-        { once: true },
-      )
+      const values = [stringify([this.#asked(chosen)])]
+      const rows = await execute<Leased>(this.#app.database, leaseSql, values)
       return rows.flatMap(callback => {
         const target = chosen[callback.ord]
         return target ? [{ callback, target }] : []

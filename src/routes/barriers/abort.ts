@@ -43,13 +43,13 @@ interface Answer {
   reply: RawJson
 }
 
-const sql = statement('abort.sql', import.meta.url)
+const sql = statement('abort.sql', import.meta.url, { locksBarrier: true })
 
 export const abort: Routes = async app => {
   app.post('/executions/:execution_id/barrier/abort', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body, nonce: nonce() }
-    const { outcome, reply, ...barrier } = await app.ask<Answer>(sql, ask, { waits: true })
+    const { outcome, reply, ...barrier } = await app.ask<Answer>(sql, ask)
     if (outcome === 'aborted') app.closings.tell({ namespace, ...params, ...barrier })
     if (outcome === 'aborted' || outcome === 'already_closed') return reply
     throw new Refusal(outcome, { generation: barrier.generation })

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import type { Run } from '../../database/coalesce.ts'
-import { executionOf } from '../../database/slots.ts'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
@@ -133,8 +132,10 @@ interface Answer {
   callback_id?: string
 }
 
+const sql = statement('decrement.sql', import.meta.url, { locksBarrier: true })
+
 export const decrement: Routes = async app => {
-  const run: Run<Answer> = app.coalesce(statement('decrement.sql', import.meta.url), executionOf)
+  const run: Run<Answer> = app.coalesce(sql)
 
   app.post('/executions/:execution_id/barrier/decrement', { schema }, async request => {
     const { namespace, params, body } = request

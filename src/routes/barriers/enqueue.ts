@@ -137,29 +137,25 @@ interface Answer {
   reply: RawJson
 }
 
-const sql = statement('enqueue.sql', import.meta.url)
+const sql = statement('enqueue.sql', import.meta.url, { locksBarrier: true })
 
 export const enqueue: Routes = async app => {
   app.post('/executions/:execution_id/barrier/enqueue', { schema }, async (request, reply) => {
     const { namespace, params, body, headers } = request
     const { conflict_policy, generation, ...content } = withDefaults(body, app.limits.total)
     if (content.callback?.url !== undefined) app.mustBeCallable(content.callback.url)
-    const answer = await app.ask<Answer>(
-      sql,
-      {
-        namespace,
-        ...params,
-        ...content,
-        nonce: nonce(),
-        enqueue_key: headers['idempotency-key'],
-        conflict_policy,
-        generation,
-        fingerprint: fingerprintOf(content),
-        callback_host: content.callback?.url && hostOf(content.callback.url),
-        callback_events: content.callback?.events,
-      },
-      { waits: true },
-    )
+    const answer = await app.ask<Answer>(sql, {
+      namespace,
+      ...params,
+      ...content,
+      nonce: nonce(),
+      enqueue_key: headers['idempotency-key'],
+      conflict_policy,
+      generation,
+      fingerprint: fingerprintOf(content),
+      callback_host: content.callback?.url && hostOf(content.callback.url),
+      callback_events: content.callback?.events,
+    })
     if (answer.outcome !== 'created' && answer.outcome !== 'existing') {
       throw new Refusal(answer.outcome, { generation: answer.generation, state: answer.state })
     }

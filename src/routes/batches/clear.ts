@@ -33,7 +33,8 @@ interface Answer {
 /** Batches that one statement forgets, in a second or less where their results are small. */
 export const MOST_CLEARED = 20_000
 
-const sql = statement('clear.sql', import.meta.url)
+// A repeat after a lost connection could clear what was claimed meanwhile.
+const sql = statement('clear.sql', import.meta.url, { repeatable: false, locksBarrier: true })
 
 export const clear: Routes = async app => {
   app.delete('/executions/:execution_id/batches', { schema }, async request => {
@@ -42,9 +43,7 @@ export const clear: Routes = async app => {
     /** A step that takes too long is rolled back, and tried at half its size. */
     const step = async (begun?: number): Promise<Answer> => {
       try {
-        const asked = { namespace, ...params, most, begun }
-        // Once: a repeat after a lost connection could clear what was claimed meanwhile.
-        return await app.ask<Answer>(sql, asked, { once: true, waits: true })
+        return await app.ask<Answer>(sql, { namespace, ...params, most, begun })
       } catch (error) {
         if (!isTooSlow(error) || most === 1) throw error
         most = Math.floor(most / 2)

@@ -29,16 +29,12 @@ const schema = {
   },
 }
 
-const sql = statement('ack.sql', import.meta.url)
+const sql = statement('ack.sql', import.meta.url, { locksBarrier: true })
 
 export const ackCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/ack', { schema }, async request => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body }
-    return replyOf(
-      request,
-      await app.ask<CallbackAnswer>(sql, ask, { waits: true }),
-      'A callback was acknowledged.',
-    )
+    return replyOf(request, await app.ask<CallbackAnswer>(sql, ask), 'A callback was acknowledged.')
   })
 }

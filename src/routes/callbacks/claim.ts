@@ -62,7 +62,8 @@ interface Answer {
   more: boolean
 }
 
-const sql = statement('claim.sql', import.meta.url)
+// A repeat after a lost connection could not find what it leased; such a lease ends by itself.
+const sql = statement('claim.sql', import.meta.url, { repeatable: false })
 
 export const claimCallbacks: Routes = async app => {
   app.post('/callbacks/claim', { schema }, async (request, reply) => {
@@ -74,7 +75,7 @@ export const claimCallbacks: Routes = async app => {
     const deadline = performance.now() + wait_seconds * 1000
     try {
       let answer: Answer
-      do answer = await app.ask<Answer>(sql, ask, { once: true })
+      do answer = await app.ask<Answer>(sql, ask)
       while (answer.taken === 0 && (await puller.stirred(deadline)))
       if (answer.more) app.pulls.wake({ namespace, queue }, 1)
       return { callbacks: answer.callbacks }

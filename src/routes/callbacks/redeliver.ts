@@ -20,17 +20,13 @@ const schema = {
   },
 }
 
-const sql = statement('redeliver.sql', import.meta.url)
+// A repeat after a lost connection could send again what was delivered meanwhile.
+const sql = statement('redeliver.sql', import.meta.url, { repeatable: false, locksBarrier: true })
 
 export const redeliverCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/redeliver', { schema }, async request => {
     const { namespace, params } = request
-    // Once: a repeat after a lost connection could send again what was delivered meanwhile.
-    const answer = await app.ask<CallbackAnswer>(
-      sql,
-      { namespace, ...params },
-      { once: true, waits: true },
-    )
+    const answer = await app.ask<CallbackAnswer>(sql, { namespace, ...params })
     const reply = replyOf(request, answer, 'A callback was made due by redeliver.')
     app.closings.announce({ namespace, ...params })
     return reply

@@ -46,7 +46,7 @@ const schema = {
   },
 }
 
-const sql = statement('retry.sql', import.meta.url)
+const sql = statement('retry.sql', import.meta.url, { locksBarrier: true })
 
 export const retryCallback: Routes = async app => {
   app.post('/executions/:execution_id/callback/retry', { schema }, async request => {
@@ -54,7 +54,7 @@ export const retryCallback: Routes = async app => {
     const ask = { namespace, ...params, ...body }
     const reply = replyOf(
       request,
-      await app.ask<CallbackAnswer>(sql, ask, { waits: true }),
+      await app.ask<CallbackAnswer>(sql, ask),
       'A callback was given back; it is due again.',
     )
     app.closings.announce({ namespace, ...params })

@@ -38,8 +38,8 @@ USER 1000:1000
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
-  CMD ["node", "dist/probe.js"]
+  CMD ["node", "dist/cli/probe.js"]
 # A small young generation, and an old one that is collected once it has grown by half: with Node's own choice the service holds
 # up to twice as much memory, and is hardly faster (bench/README.md).
-ENTRYPOINT ["node", "--max-semi-space-size=8", "--heap-growing-percent=30", "dist/cli.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "--heap-growing-percent=30", "dist/cli/cli.js"]
 CMD ["serve"]

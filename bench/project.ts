@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 
 /** The project's own folder: this runs compiled, in .build/bench. */
 export const project = join(import.meta.dirname, '..', '..')
@@ -7,18 +7,23 @@ export const project = join(import.meta.dirname, '..', '..')
 /** The compiled sources beside the compiled bench. */
 export const compiled = join(import.meta.dirname, '..', 'src')
 
-/** The service as it is started: where its compiled sources are, and the options of node that its `npm start` gives. */
+/** The service as it is started: its compiled command line, and the options of node that its `npm start` gives. */
 export interface Build {
-  compiled: string
+  cli: string
   nodeOptions: string[]
 }
 
 /** What is in the working tree. */
-export const ownBuild: Build = { compiled, nodeOptions: nodeOptionsOf(project) }
+export const ownBuild = buildOf(project, compiled)
 
-export function nodeOptionsOf(folder: string): string[] {
-  const { scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+/** The build of a project whose sources are compiled to `dist`: its package.json says where the command line is. */
+export function buildOf(folder: string, dist = join(folder, 'dist')): Build {
+  const { bin, scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    bin: { rollcall: string }
     scripts: { start: string }
   }
-  return scripts.start.split(' ').filter(word => word.startsWith('--'))
+  return {
+    cli: join(dist, relative('dist', bin.rollcall)),
+    nodeOptions: scripts.start.split(' ').filter(word => word.startsWith('--')),
+  }
 }

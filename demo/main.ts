@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { fileURLToPath } from 'node:url'
-import { baseUrl } from '../src/base-url.ts'
+import { baseUrl } from '../src/cli/base-url.ts'
 import { readConfig } from '../src/config.ts'
 import { StartFailure } from '../src/start-failure.ts'
 import { demo } from './demo.ts'
@@ -14,7 +14,7 @@ const program = new Command('demo')
     process.exitCode = await demo(folder, {
       url: baseUrl(HOST, PORT),
       // The demo runs compiled, beside the compiled service.
-      cli: fileURLToPath(new URL('../src/cli.js', import.meta.url)),
+      cli: fileURLToPath(new URL('../src/cli/cli.js', import.meta.url)),
       dataDir: ROLLCALL_DATA_DIR,
       secrets: ROLLCALL_WEBHOOK_SECRET,
     })

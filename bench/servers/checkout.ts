@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Scope } from '../measure/scope.ts'
-import { type Build, nodeOptionsOf, project } from '../project.ts'
+import { type Build, buildOf, project } from '../project.ts'
 
 const run = promisify(execFile)
 
@@ -36,7 +36,7 @@ export async function checkOut(scope: Scope, wanted: string): Promise<Checkout> 
       `Commit ${commit} does not compile with the packages that are installed here: ${stdout}${stderr}`,
     )
   })
-  return { commit, compiled: join(folder, 'dist'), nodeOptions: nodeOptionsOf(folder) }
+  return { commit, ...buildOf(folder) }
 }
 
 async function git(...args: string[]): Promise<string> {

@@ -27,7 +27,7 @@ export async function startService(
 ): Promise<Service> {
   const child = await start(
     scope,
-    [process.execPath, ...build.nodeOptions, ...node, join(build.compiled, 'cli.js'), 'serve'],
+    [process.execPath, ...build.nodeOptions, ...node, build.cli, 'serve'],
     {
       ready: /^ {2}API +(http:\S+)\/executions$/,
       environment: {

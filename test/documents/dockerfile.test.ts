@@ -77,7 +77,7 @@ t.test('the image runs as a numeric user that owns nothing in it', async t => {
 t.test('the image listens to everybody, stops on SIGTERM and tells its health', async t => {
   t.match(all('ENV', image).join(' '), /NODE_ENV=production\b.*HOST=0\.0\.0\.0\b/)
   t.strictSame(all('STOPSIGNAL', image), ['SIGTERM'])
-  t.match(all('HEALTHCHECK', image), [/CMD \["node", "dist\/probe\.js"\]$/])
+  t.match(all('HEALTHCHECK', image), [/CMD \["node", "dist\/cli\/probe\.js"\]$/])
   t.match(all('LABEL', image).join(' '), /org\.opencontainers\.image\.licenses="MIT"/)
 })
 

@@ -124,8 +124,8 @@ t.test(
       'package.json',
     ])
     const needed = [
-      'dist/cli.js',
-      'dist/probe.js',
+      'dist/cli/cli.js',
+      'dist/cli/probe.js',
       'dist/routes/batches/claim.sql',
       'dist/plugins/openapi/start.js',
       'openapi/openapi.json',

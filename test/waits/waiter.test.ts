@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { Waiter } from '../../src/waits/waiter.ts'
 
-const source = join(import.meta.dirname, '..', '..', 'src', 'loops', 'waiter.js')
+const source = join(import.meta.dirname, '..', '..', 'src', 'waits', 'waiter.js')
 
 t.test('a wait leaves nothing behind at the signal that outlives it', async t => {
   const script = `

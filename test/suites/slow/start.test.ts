@@ -1,4 +1,4 @@
 // The service as a person starts it.
 import '../../build.test.ts'
-import '../../cli.test.ts'
+import '../../cli/cli.test.ts'
 import '../../database/embedded.test.ts'

@@ -1,6 +1,6 @@
 import { get } from 'node:http'
 import { baseUrl } from './base-url.ts'
-import { StartFailure } from './start-failure.ts'
+import { StartFailure } from '../start-failure.ts'
 
 const PATIENCE_MS = 5000
 

@@ -2,13 +2,13 @@ import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { buildApp } from './app.ts'
+import { buildApp } from '../app.ts'
 import { baseUrl } from './base-url.ts'
-import { type Config, shown, unknownVariables } from './config.ts'
-import { migrate, type Migrated } from './database/migrate.ts'
-import { wrongWithStanding } from './database/migrate/standing.ts'
-import { StartFailure } from './start-failure.ts'
-import { keptSecret } from './webhook/secret.ts'
+import { type Config, shown, unknownVariables } from '../config.ts'
+import { migrate, type Migrated } from '../database/migrate.ts'
+import { wrongWithStanding } from '../database/migrate/standing.ts'
+import { StartFailure } from '../start-failure.ts'
+import { keptSecret } from '../webhook/secret.ts'
 
 interface Postgres {
   url: string
@@ -83,7 +83,7 @@ async function openPostgres(config: Config): Promise<Postgres> {
     }
   }
   // Loaded only here, so that with DATABASE_URL nothing of it is.
-  const { startEmbedded } = await import('./database/embedded.ts')
+  const { startEmbedded } = await import('../database/embedded.ts')
   const embedded = await startEmbedded({
     dataDir: config.ROLLCALL_DATA_DIR,
     onProgress: sentence => process.stderr.write(`${sentence}\n`),

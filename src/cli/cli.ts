@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { readFile } from 'node:fs/promises'
-import { readConfig, settings, shown } from './config.ts'
-import { description, version } from './package.ts'
-import { StartFailure } from './start-failure.ts'
+import { readConfig, settings, shown } from '../config.ts'
+import { description, version } from '../package.ts'
+import { StartFailure } from '../start-failure.ts'
 
 /** The command line: argv to one call each. What a command needs is loaded when it runs. */
 const program = new Command('rollcall')
@@ -27,7 +27,7 @@ program
   .command('openapi')
   .description('print the OpenAPI document')
   .action(async () => {
-    process.stdout.write(await readFile(new URL('../openapi/openapi.json', import.meta.url)))
+    process.stdout.write(await readFile(new URL('../../openapi/openapi.json', import.meta.url)))
   })
 
 program

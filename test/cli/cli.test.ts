@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { settings } from '../src/config.ts'
-import { poll } from '../src/database/embedded/poll.ts'
-import { type Database, freshDatabase } from './fixtures/database.ts'
-import { removeServer } from './fixtures/server.ts'
+import { settings } from '../../src/config.ts'
+import { poll } from '../../src/database/embedded/poll.ts'
+import { type Database, freshDatabase } from '../fixtures/database.ts'
+import { removeServer } from '../fixtures/server.ts'
 
-const project = join(import.meta.dirname, '..')
+const project = join(import.meta.dirname, '..', '..')
 const built = await build()
 const { version } = JSON.parse(await readFile(join(project, 'package.json'), 'utf8'))
 
@@ -163,7 +163,7 @@ t.test('the health check of the image judges its variables and reaches IPv6', as
 t.test('the health check of the image takes at most 60 MB', async t => {
   const script = `
     process.on('exit', () => console.log(process.resourceUsage().maxRSS))
-    await import(${JSON.stringify(join(built, 'dist', 'probe.js'))})`
+    await import(${JSON.stringify(join(built, 'dist', 'cli', 'probe.js'))})`
   const command = ['-i', 'PORT=1', process.execPath, '--input-type=module', '--eval', script]
   const { stdout } = await endOf(spawn('env', command, { stdio: ['ignore', 'pipe', 'pipe'] }))
   t.ok(Number(stdout) > 0)
@@ -238,7 +238,7 @@ function start(
 ): ChildProcess {
   const given = Object.entries({ PATH: process.env['PATH'] ?? '', ...environment })
   const variables = given.map(([name, value]) => `${name}=${value}`)
-  const program = join(built, 'dist', file)
+  const program = join(built, 'dist', 'cli', file)
   // tap would load itself into a child of this process; through env nothing of it is left.
   const command = ['-i', ...variables, process.execPath, program, ...words]
   return spawn('env', command, { cwd: built, stdio: ['ignore', 'pipe', 'pipe'] })

@@ -1,5 +1,5 @@
 import { health } from './health.ts'
-import { StartFailure } from './start-failure.ts'
+import { StartFailure } from '../start-failure.ts'
 
 /**
  * `rollcall health` for HEALTHCHECK, every ten seconds: without the command line and without zod, which would take twice the

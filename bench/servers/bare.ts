@@ -4,8 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { z } from 'zod'
 import { validation } from '../../src/plugins/validation.ts'
 import { BarrierParams } from '../../src/routes/barriers/barrier.ts'
-import { BatchParams, LeaseSeconds, Owner, Token } from '../../src/routes/batches/batch.ts'
-import { Generation, IdempotencyKey, Int32 } from '../../src/routes/execution.ts'
+import { BatchParams, LeaseSeconds, Owner } from '../../src/routes/batches/batch.ts'
+import { Token } from '../../src/routes/fields.ts'
+import { Generation, Int32 } from '../../src/routes/fields.ts'
+import { IdempotencyKey } from '../../src/routes/text.ts'
 
 /**
  * The hottest two routes with the service's schemas, validated as the service does, and a fixed reply. Bodies go through

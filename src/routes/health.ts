@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import type { Routes } from './execution.ts'
-import { refusedUnheard, refusedUnready } from './problem.ts'
+import type { Routes } from './plugin.ts'
+import { refusedUnheard, refusedUnready } from './refused.ts'
 import { repliedWith } from './reply.ts'
 
 /** No probe may be answered from a cache, and none is refused for what a balancer adds to its URL. */

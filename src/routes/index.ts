@@ -15,7 +15,7 @@ import { claimCallbacks } from './callbacks/claim.ts'
 import { getCallback } from './callbacks/get.ts'
 import { redeliverCallback } from './callbacks/redeliver.ts'
 import { retryCallback } from './callbacks/retry.ts'
-import type { Routes } from './execution.ts'
+import type { Routes } from './plugin.ts'
 import { health } from './health.ts'
 
 /** Every route, one line each. */

@@ -1,34 +1,6 @@
 import { z } from 'zod'
-import { type RefusalCode, refusals } from '../refusals.ts'
-import { BarrierState } from './barriers/barrier.ts'
-import { Attempt, Status } from './batches/batch.ts'
-import { CallbackState } from './callbacks/callback.ts'
-import { Int32, RetryAfter } from './execution.ts'
-
-/** What any request may be answered with before its route looks at it. */
-const unheard = [
-  'invalid_request',
-  'request_timeout',
-  'uri_too_long',
-  'expectation_failed',
-  'headers_too_large',
-] as const satisfies RefusalCode[]
-
-/** What a route that asks the database may be answered with besides. */
-const unserved = [
-  'internal_error',
-  'database_unavailable',
-  'overloaded',
-  'not_ready',
-  'draining',
-] as const satisfies RefusalCode[]
-
-/** What a route with a body may be answered with besides. */
-export const bodyRefusals = [
-  'payload_too_large',
-  'unsupported_media_type',
-  'unstorable_json',
-] as const
+import type { RefusalCode } from '../refusals.ts'
+import { Attempt, BarrierState, CallbackState, Int32, Status } from './fields.ts'
 
 const FieldErrors = z
   .array(
@@ -69,7 +41,7 @@ function membersOf(status: number) {
   return { effect, request_id: z.string().describe('The log has the cause under it.') }
 }
 
-function problemOf(status: number, codes: RefusalCode[]) {
+export function problemOf(status: number, codes: RefusalCode[]) {
   return z.looseObject({
     type: z.string().meta({ format: 'uri', description: 'A URN that names the code.' }),
     title: z.string().describe('The sentence of the code.'),
@@ -78,35 +50,4 @@ function problemOf(status: number, codes: RefusalCode[]) {
     code: z.enum(codes),
     ...membersOf(status),
   })
-}
-
-/** The response schemas of a route that can be refused with these codes, and of one that asks the database. */
-export function refusedWith(...codes: RefusalCode[]) {
-  return problemsOf([...unheard, 'forbidden', ...codes, ...unserved])
-}
-
-/** The response schemas of a probe that asks the database. */
-export const refusedUnready = problemsOf([...unheard, ...unserved])
-
-/** The response schemas of a route that answers whatever state the service is in. */
-export const refusedUnheard = problemsOf(unheard)
-
-function statusOf(code: RefusalCode): number {
-  return refusals[code][0]
-}
-
-function problemsOf(codes: readonly RefusalCode[]) {
-  return Object.fromEntries(
-    [...new Set(codes.map(statusOf))].map(status => {
-      const sameStatus = [...new Set(codes)].filter(code => statusOf(code) === status)
-      return [
-        status,
-        {
-          description: sameStatus.map(code => `\`${code}\`: ${refusals[code][1]}`).join('\n\n'),
-          headers: status === 503 ? { 'Retry-After': RetryAfter } : {},
-          content: { 'application/problem+json': { schema: problemOf(status, sameStatus) } },
-        },
-      ]
-    }),
-  )
 }

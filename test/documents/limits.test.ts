@@ -5,7 +5,7 @@ import { MOST_MEMBERS } from '../../src/json/rules.ts'
 import { inSql, limits } from '../../src/limits.ts'
 import type { Document } from '../../openapi/document.ts'
 import { MOST_PULLED } from '../../src/routes/callbacks/claim.ts'
-import { MOST_OF_PAGE, MOST_WAIT_SECONDS } from '../../src/routes/execution.ts'
+import { MOST_OF_PAGE, MOST_WAIT_SECONDS } from '../../src/routes/parameters.ts'
 
 const text = (path: string) => readFile(join(process.cwd(), path), 'utf8')
 

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Delivery } from '../../src/loops/delivery/delivery.ts'
-import { hostOf } from '../../src/routes/callbacks/callback.ts'
+import { hostOf } from '../../src/routes/callbacks/host.ts'
 import type { Attempt, Message } from '../../src/webhook/post.ts'
 import { freshDatabase } from '../fixtures/database.ts'
 import { service } from '../fixtures/service.ts'

@@ -1,10 +1,8 @@
 import { z } from 'zod'
-import { CallbackState } from '../callbacks/callback.ts'
-import { ExecutionId, Int32, Moment } from '../execution.ts'
+import { BarrierState, CallbackState, Int32, Moment } from '../fields.ts'
+import { ExecutionId } from '../text.ts'
 
 export const BarrierParams = z.strictObject({ execution_id: ExecutionId })
-
-export const BarrierState = z.enum(['open', 'completed', 'aborted', 'expired'])
 
 /** The counts of a barrier; `succeeded + failed + remaining = total`, always. */
 export const counts = { total: Int32, succeeded: Int32, failed: Int32, remaining: Int32 }

@@ -4,19 +4,15 @@ import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
-import {
-  Attempt,
-  outcomeFields,
-  resultOrError,
-  resultOrErrorOnly,
-  Status,
-  Token,
-} from '../batches/batch.ts'
+import { Attempt, Status, Token } from '../fields.ts'
+import { outcomeFields, resultOrError, resultOrErrorOnly } from '../batches/batch.ts'
 import { compareRecorded } from '../batches/same.ts'
-import { Generation, Int32, type Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { Generation, Int32 } from '../fields.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { BarrierParams, BarrierState, counts } from './barrier.ts'
+import { BarrierParams, counts } from './barrier.ts'
+import { BarrierState } from '../fields.ts'
 
 const member = { batch_index: Int32, token: Token.optional(), ...outcomeFields }
 

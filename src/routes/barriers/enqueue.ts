@@ -5,19 +5,17 @@ import { canonical } from '../../json/canonical.ts'
 import { RawJson, stringify } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
-import { CallbackState, CallbackWish, hostOf } from '../callbacks/callback.ts'
-import {
-  CallersJson,
-  Generation,
-  IdempotencyKey,
-  Int32,
-  Moment,
-  type Routes,
-} from '../execution.ts'
+import { CallbackState } from '../fields.ts'
+import { CallbackWish } from '../callbacks/wish.ts'
+import { hostOf } from '../callbacks/host.ts'
+import { CallersJson, IdempotencyKey } from '../text.ts'
+import { Generation, Int32, Moment } from '../fields.ts'
+import type { Routes } from '../plugin.ts'
 import { never } from '../never.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { BarrierParams, BarrierState, counts } from './barrier.ts'
+import { BarrierParams, counts } from './barrier.ts'
+import { BarrierState } from '../fields.ts'
 
 const seconds = z.int().min(1).max(2_592_000)
 

@@ -2,10 +2,13 @@ import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { NextCursor, positionOf, QueryCursor, toCursor } from '../cursor.ts'
-import { ExecutionId, QueryLimit, type Routes, ShortText } from '../execution.ts'
-import { refusedWith } from '../problem.ts'
+import { ExecutionId, ShortText } from '../text.ts'
+import { QueryLimit } from '../parameters.ts'
+import type { Routes } from '../plugin.ts'
+import { refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { Barrier, BarrierState } from './barrier.ts'
+import { Barrier } from './barrier.ts'
+import { BarrierState } from '../fields.ts'
 
 /** The moment as text, so that no microsecond is lost. */
 const Position = z.strictObject({

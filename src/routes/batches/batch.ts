@@ -1,19 +1,12 @@
 import { z } from 'zod'
-import { CallersJson, ExecutionId, Int32, Moment, NO_NUL, PathIndex, Text } from '../execution.ts'
+import { Attempt, BatchState, Int32, Moment, Status } from '../fields.ts'
 import { never } from '../never.ts'
+import { PathIndex } from '../parameters.ts'
+import { CallersJson, ExecutionId, Text } from '../text.ts'
 
 export const BatchParams = z.strictObject({ execution_id: ExecutionId, batch_index: PathIndex })
-export const BatchesParams = z.strictObject({ execution_id: ExecutionId })
 
-export const Token = z
-  .string()
-  .min(1)
-  .max(128)
-  .refine(
-    token => token.isWellFormed() && !token.includes('\0'),
-    'has to be a token that a claim returned',
-  )
-  .meta({ description: 'The token that the claim returned.', pattern: NO_NUL })
+export const BatchesParams = z.strictObject({ execution_id: ExecutionId })
 
 export const LeaseSeconds = z
   .int()
@@ -22,9 +15,6 @@ export const LeaseSeconds = z
   .meta({ format: 'int32', description: 'How long the claim holds without a heartbeat.' })
 
 export const Owner = Text.max(255).describe('Who claims, for people to read.')
-
-export const Attempt = Int32.describe('How often the batch was granted.')
-export const Status = z.enum(['succeeded', 'failed'])
 
 /** What a worker says of its batch; a result belongs to a success, an error to a failure. */
 export const outcomeFields = {
@@ -53,8 +43,6 @@ export const resultOrErrorOnly = never(
   { required: ['error'], properties: { status: { enum: ['succeeded'] } } },
   { required: ['status', 'result'], properties: { status: { enum: ['failed'] } } },
 )
-
-export const BatchState = z.enum(['unclaimed', 'claimed', 'succeeded', 'failed'])
 
 export const Batch = z
   .object({

@@ -3,10 +3,13 @@ import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalMembers } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
 import { statement } from '../../database/statement.ts'
-import { Generation, IdempotencyKey, Int32, Moment, RetryAfter, type Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { Generation, Int32, Moment, RetryAfter } from '../fields.ts'
+import { IdempotencyKey } from '../text.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { Attempt, BatchesParams, BatchParams, LeaseSeconds, Owner, Status, Token } from './batch.ts'
+import { Attempt, Status, Token } from '../fields.ts'
+import { BatchesParams, BatchParams, LeaseSeconds, Owner } from './batch.ts'
 
 /** The longest result that a reply to a claim carries. */
 const INLINE_BYTES = 16 * 1024

@@ -2,19 +2,13 @@ import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
-import type { Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
 import { nonce } from '../../database/nonce.ts'
 import { compareRecorded } from './same.ts'
-import {
-  BatchParams,
-  outcomeFields,
-  resultOrError,
-  resultOrErrorOnly,
-  Status,
-  Token,
-} from './batch.ts'
+import { BatchParams, outcomeFields, resultOrError, resultOrErrorOnly } from './batch.ts'
+import { Status, Token } from '../fields.ts'
 
 const schema = {
   summary: 'Record the outcome of a batch that has no barrier',

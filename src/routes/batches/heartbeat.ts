@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { Moment, type Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { Moment } from '../fields.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { BatchParams, LeaseSeconds, Token } from './batch.ts'
+import { BatchParams, LeaseSeconds } from './batch.ts'
+import { Token } from '../fields.ts'
 
 const schema = {
   summary: 'Extend a lease',

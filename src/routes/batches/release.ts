@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { Int32, type Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { Int32 } from '../fields.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { Attempt, BatchParams, Token } from './batch.ts'
+import { Attempt, Token } from '../fields.ts'
+import { BatchParams } from './batch.ts'
 
 const schema = {
   summary: 'Give a batch back for the next delivery',

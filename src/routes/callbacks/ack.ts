@@ -1,15 +1,10 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import {
-  Callback,
-  type CallbackAnswer,
-  CallbackParams,
-  CallbackToken,
-  replyOf,
-} from './callback.ts'
+import { Callback, CallbackParams, CallbackToken } from './callback.ts'
+import { type CallbackAnswer, replyOf } from './answer.ts'
 
 const schema = {
   summary: 'End a pulled callback: it is delivered',

@@ -1,10 +1,14 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
-import { Int32, Moment, MOST_WAIT_SECONDS, type Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { Int32, Moment } from '../fields.ts'
+import { MOST_WAIT_SECONDS } from '../parameters.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { CallbackAttempt, CallbackToken, Message, Queue } from './callback.ts'
+import { CallbackAttempt, CallbackToken } from './callback.ts'
+import { Message } from './message.ts'
+import { Queue } from './wish.ts'
 
 /** The most of messages in one reply; the first is always in it. */
 export const REPLY_BYTES = 8 * 1024 * 1024

@@ -1,8 +1,8 @@
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import type { Routes } from '../execution.ts'
-import { refusedWith } from '../problem.ts'
+import type { Routes } from '../plugin.ts'
+import { refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
 import { Callback, CallbackParams } from './callback.ts'
 

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
-import type { Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { Callback, type CallbackAnswer, CallbackParams, replyOf } from './callback.ts'
+import { Callback, CallbackParams } from './callback.ts'
+import { type CallbackAnswer, replyOf } from './answer.ts'
 
 const schema = {
   summary: 'Make a callback due now, with the same id and message',

@@ -1,16 +1,12 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { RawJson } from '../../json/raw.ts'
-import { NO_NUL, type Routes } from '../execution.ts'
-import { bodyRefusals, refusedWith } from '../problem.ts'
+import { NO_NUL } from '../text.ts'
+import type { Routes } from '../plugin.ts'
+import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import {
-  Callback,
-  type CallbackAnswer,
-  CallbackParams,
-  CallbackToken,
-  replyOf,
-} from './callback.ts'
+import { Callback, CallbackParams, CallbackToken } from './callback.ts'
+import { type CallbackAnswer, replyOf } from './answer.ts'
 
 const schema = {
   summary: 'Give a pulled callback back, due again after a delay',

@@ -1,4 +1,5 @@
 import { Client, DatabaseError } from 'pg'
+import { dropPgVariables } from './embedded/account.ts'
 import { urlOf } from './embedded/address.ts'
 import { lastLine, packagedBinaries } from './embedded/binaries.ts'
 import { type DataFolder, openDataFolder } from './embedded/folder.ts'
@@ -44,6 +45,7 @@ export async function startEmbedded({
   ...given
 }: ServerOptions & { dataDir: string }): Promise<Embedded> {
   const options = { ...given, packaged }
+  dropPgVariables()
   const folder = await openDataFolder(options.dataDir)
   const isNew = await createCluster(folder, options)
   const { client, origin } = await bringUp(folder, options)

@@ -198,6 +198,19 @@ t.test('a server gets nothing of our environment but what it needs', async t => 
   await service.stop()
 })
 
+t.test('variables that are meant for another server do not reach ours', async t => {
+  const service = stage.start(t, seededFolder(t), {
+    environment: {
+      PATH: '/usr/bin:/bin',
+      PGOPTIONS: '-c no_such_setting=on',
+      PGSSLNEGOTIATION: 'direct',
+      PGREPLICATION: 'database',
+    },
+  })
+  t.match(await service.report, { origin: 'started' })
+  await service.stop()
+})
+
 t.test('a server that an older Rollcall left open to others is started anew', async t => {
   const dataDir = seededFolder(t)
   const folder = await openDataFolder(dataDir)

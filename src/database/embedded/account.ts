@@ -12,6 +12,11 @@ const NOBODY = { uid: 65_534, gid: 65_534 }
  */
 const PASSED_ON = ['PATH', 'TZ', 'LD_LIBRARY_PATH', 'SystemRoot', 'TEMP', 'TMP']
 
+/** From these pg takes what a URL leaves out. They are meant for another server than ours: its options, TLS, replication. */
+export function dropPgVariables(): void {
+  for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name]
+}
+
 export function serverAccount(): Account {
   return process.getuid?.() === 0 ? NOBODY : {}
 }

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { clonedDatabase, type Database } from '../fixtures/database.ts'
+import { until } from '../fixtures/gate.ts'
 import { type Service, service } from '../fixtures/service.ts'
 
 const executions = ['a', 'b', 'c', 'd', 'e']
@@ -127,6 +128,41 @@ for (const [name, { given, step, write, left }] of Object.entries(undone)) {
     t.strictSame(await leftNow(), [])
   })
 }
+
+t.test('rows that fail one after the other hold up no stop', async t => {
+  const database = await clonedDatabase(t)
+  const s = await service(t, { database })
+  for (const execution of executions) await s.enqueue(execution, { total: 1 })
+  await passYears(database)
+  const gate = await database.pool.connect()
+  t.teardown(() => gate.release(true))
+  await gate.query('select pg_advisory_lock(1)')
+  await database.query(
+    `create sequence failures;
+    create function fail() returns trigger language plpgsql
+    as $$ begin
+      perform nextval('failures');
+      perform pg_advisory_xact_lock(1);
+      raise exception 'a bad page';
+    end $$;
+    create trigger failing before update on barriers for each row execute function fail()`,
+  )
+  const turn = s.app.reaper.expireOnce()
+  await until(async () => {
+    const atGate = await database.query(
+      `select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and wait_event = 'advisory'`,
+    )
+    return atGate.length > 0
+  }, 'a statement is under way')
+  const stopped = s.app.reaper.stop()
+  await gate.query('select pg_advisory_unlock(1)')
+  t.equal(await turn, 0)
+  await stopped
+  t.strictSame(await database.query('select last_value::integer as failures from failures'), [
+    { failures: 1 },
+  ])
+})
 
 async function passYears(database: Database): Promise<void> {
   await database.query(

@@ -19,10 +19,10 @@ export class Exhaustion {
   /** Where the next look goes on. */
   #looked: RawJson | undefined
 
-  constructor(app: Parts, config: Config) {
+  constructor(app: Parts, config: Config, signal: AbortSignal) {
     this.#app = app
     this.#graceSeconds = config.ROLLCALL_EXHAUSTED_GRACE_SECONDS
-    const step = { name: 'exhaust', largest: 1000, log: app.log }
+    const step = { name: 'exhaust', largest: 1000, log: app.log, signal }
     this.#sweep = new Sweep(step, bounds => this.#record(bounds))
   }
 

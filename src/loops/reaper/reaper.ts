@@ -31,18 +31,23 @@ export class Reaper {
     this.#app = app
     this.#config = config
     const { log } = app
-    this.#expire = new Sweep({ name: 'expire', largest: 100, log }, bounds =>
+    const { signal } = this.#ended
+    this.#expire = new Sweep({ name: 'expire', largest: 100, log, signal }, bounds =>
       this.#closeOverdue(bounds),
     )
     // A few, because each is a look at its claims.
-    this.#stuck = new Sweep({ name: 'stuck', largest: 10, log }, bounds => this.#closeStuck(bounds))
-    this.#exhaustion = new Exhaustion(app, config)
-    this.#ahead = new Sweep({ name: 'end-leases', largest: 100, log }, bounds =>
+    this.#stuck = new Sweep({ name: 'stuck', largest: 10, log, signal }, bounds =>
+      this.#closeStuck(bounds),
+    )
+    this.#exhaustion = new Exhaustion(app, config, signal)
+    this.#ahead = new Sweep({ name: 'end-leases', largest: 100, log, signal }, bounds =>
       this.#endLeases(bounds),
     )
     // Two, because a message may be large.
-    this.#unpulled = new Sweep({ name: 'give-up', largest: 2, log }, bounds => this.#giveUp(bounds))
-    this.#retention = new Retention(app, config)
+    this.#unpulled = new Sweep({ name: 'give-up', largest: 2, log, signal }, bounds =>
+      this.#giveUp(bounds),
+    )
+    this.#retention = new Retention(app, config, signal)
   }
 
   start(): void {

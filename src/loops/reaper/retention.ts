@@ -38,11 +38,13 @@ const steps = {
 export class Retention {
   readonly #app: Pick<FastifyInstance, 'database' | 'log'>
   readonly #config: Config
+  readonly #signal: AbortSignal
   readonly #sweeps: Readonly<Record<keyof typeof steps, readonly Sweep[]>>
 
-  constructor(app: Pick<FastifyInstance, 'database' | 'log'>, config: Config) {
+  constructor(app: Pick<FastifyInstance, 'database' | 'log'>, config: Config, signal: AbortSignal) {
     this.#app = app
     this.#config = config
+    this.#signal = signal
     this.#sweeps = {
       claims: this.#sweepsOf('claims'),
       replaced: this.#sweepsOf('replaced'),
@@ -62,9 +64,10 @@ export class Retention {
     const { sql, setting, sentence, kinds } = steps[step]
     const { database, log } = this.#app
     const seconds = this.#config[setting]
+    const bounded = { name: `forget-${step}`, largest: 1000, log, signal: this.#signal }
     return kinds.map(
       kind =>
-        new Sweep({ name: `forget-${step}`, largest: 1000, log }, async ({ most, passed }) => {
+        new Sweep(bounded, async ({ most, passed }) => {
           const values = [seconds, most, passed, ...(kind === undefined ? [] : [kind])]
           const { length: forgotten } = await execute(database, sql, values)
           if (forgotten > 0) log.info({ forgotten }, sentence)

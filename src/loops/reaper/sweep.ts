@@ -12,6 +12,8 @@ interface Step {
   /** So many rows, while none fails. */
   largest: number
   log: FastifyBaseLogger
+  /** The reaper stops: no statement begins any more. */
+  signal: AbortSignal
 }
 
 /** So many statements may fail in one turn; the next turn goes on where this one stopped. */
@@ -38,7 +40,7 @@ export class Sweep {
   /** One statement, and where it fails as many as everything else takes. Returns how much was done. */
   async turn(): Promise<number> {
     let done = 0
-    for (let failures = 0; ;) {
+    for (let failures = 0; !this.#step.signal.aborted;) {
       try {
         const rows = await this.#run({ most: this.#most, passed: this.#passed })
         done += rows
@@ -52,6 +54,7 @@ export class Sweep {
         this.#shrink(error)
       }
     }
+    return done
   }
 
   /** What was passed over is not ahead any more: the step looks elsewhere. */

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { buildApp } from '../app.ts'
 import { baseUrl } from './base-url.ts'
 import { type Config, shown, unknownVariables } from '../config.ts'
-import { migrate, type Migrated } from '../database/migrate.ts'
+import { CONNECT_WITHIN_MS, migrate, type Migrated } from '../database/migrate.ts'
 import { wrongWithStanding } from '../database/migrate/standing.ts'
 import { StartFailure } from '../start-failure.ts'
 import { keptSecret } from '../webhook/secret.ts'
@@ -94,7 +94,7 @@ async function openPostgres(config: Config): Promise<Postgres> {
 
 async function reach(url: string): Promise<void> {
   const { Client } = (await import('pg')).default
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 })
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: CONNECT_WITHIN_MS })
   try {
     await client.connect()
     await client.end()

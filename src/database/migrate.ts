@@ -17,6 +17,9 @@ import { serverOf, wrongForWrites, wrongWithServer } from './server.ts'
 
 const ASK_AGAIN_MS = 200
 
+/** For a server that does not answer at all: TCP alone would wait for two minutes. */
+export const CONNECT_WITHIN_MS = 5_000
+
 export interface MigrateOptions {
   /** Where the files are, if not those of this build. */
   folder?: string
@@ -117,6 +120,7 @@ async function open(connection: string | ClientConfig): Promise<Client> {
   const client = new Client({
     ...(typeof connection === 'string' ? { connectionString: connection } : connection),
     application_name: 'rollcall migrate',
+    connectionTimeoutMillis: CONNECT_WITHIN_MS,
     keepAlive: true,
   })
   // A lost connection fails the query that is on it; without a listener it would end the process.

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -242,6 +244,18 @@ t.test(
     t.match(await running, { version: 2, applied: ['0002.column.sql'] })
   },
 )
+
+t.test('a server that never answers holds up no start', { timeout: 20_000 }, async t => {
+  const sockets: Socket[] = []
+  const silent = createServer(socket => sockets.push(socket)).listen(0, '127.0.0.1')
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    silent.close()
+  })
+  await once(silent, 'listening')
+  const { port } = silent.address() as AddressInfo
+  await t.rejects(migrate(`postgres://user@127.0.0.1:${port}/name`), { message: 'timeout expired' })
+})
 
 t.test('the time-outs of the role are not those of a migration', async t => {
   const database = await emptyDatabase(t)

@@ -6,6 +6,7 @@ import { listen } from './listen.ts'
 import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
 import { loop } from '../loops/loop.ts'
+import { Pieces } from './pieces.ts'
 import { Waiter } from './waiter.ts'
 
 const closingsSql = statement('ended.sql', import.meta.url)
@@ -51,6 +52,7 @@ export class Closings {
   readonly #announce: Run<{ outcome: string; queue?: string; posts?: true }>
   readonly #waiting = new Map<string, Set<{ generation: number; waiter: Waiter }>>()
   readonly #drained = new AbortController()
+  readonly #pieces = new Pieces(this.#drained.signal)
   readonly #onHint: ((hint: Hint) => void)[] = []
   #loops: Promise<unknown> = Promise.resolve()
 
@@ -123,17 +125,18 @@ export class Closings {
     }
   }
 
-  /** One query for all that is waited for; returns 0, so that the loop rests a second. */
+  /** One query for all that is waited for, while none fails; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
     const asks = [...this.#waiting].flatMap(([key, waiters]) =>
       [...new Set([...waiters].map(({ generation }) => generation))]
         .filter(generation => generation > 0)
         .map(generation => ({ ...executionOf(key), generation })),
     )
-    if (asks.length === 0) return 0
     try {
-      const ended = await execute<Execution>(this.#database, closingsSql, [stringify(asks)])
-      for (const execution of ended) this.#wake(keyOf(execution))
+      await this.#pieces.look(asks, async piece => {
+        const ended = await execute<Execution>(this.#database, closingsSql, [stringify(piece)])
+        for (const execution of ended) this.#wake(keyOf(execution))
+      })
     } catch (error) {
       this.#log.warn({ err: error }, 'The barriers that are waited for could not be read.')
     }

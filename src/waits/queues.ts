@@ -3,6 +3,7 @@ import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
 import type { Closings } from './ends.ts'
 import { loop } from '../loops/loop.ts'
+import { Pieces } from './pieces.ts'
 import { Waiter } from './waiter.ts'
 
 const sql = statement('due.sql', import.meta.url)
@@ -30,6 +31,7 @@ export class Pulls {
   readonly #log: FastifyBaseLogger
   readonly #waiting = new Map<string, Set<Waiter>>()
   readonly #drained = new AbortController()
+  readonly #pieces = new Pieces(this.#drained.signal)
   #loop: Promise<void> = Promise.resolve()
 
   constructor(database: Database, closings: Closings, log: FastifyBaseLogger) {
@@ -83,13 +85,15 @@ export class Pulls {
     for (const waiter of asleep.slice(0, count)) waiter.wake()
   }
 
-  /** One query for all queues that are waited at; returns 0, so that the loop rests a second. */
+  /** One query for all queues that are waited at, while none fails; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
     const asks = [...this.#waiting].map(([key, { size }]) => ({ ...queueOf(key), waiting: size }))
-    if (asks.length === 0) return 0
     try {
-      const found = await execute<Queue & { due: number }>(this.#database, sql, [stringify(asks)])
-      for (const { due, ...queue } of found) this.wake(queue, due)
+      await this.#pieces.look(asks, async piece => {
+        const values = [stringify(piece)]
+        const found = await execute<Queue & { due: number }>(this.#database, sql, values)
+        for (const { due, ...queue } of found) this.wake(queue, due)
+      })
     } catch (error) {
       this.#log.warn({ err: error }, 'The queues that are waited at could not be read.')
     }

@@ -12,10 +12,10 @@ const ownTypes: CustomTypesConfig = {
 }
 
 /**
- * What every connection of the service is made with.
+ * The options of every connection of the service.
  *
- * The settings are sent by SET on connect and not as start-up parameters, which PgBouncer refuses. `query_timeout` is the
- * client's own, for a server that does not even time out: it drops the connection.
+ * The settings are sent by SET on connect and not as start-up parameters, which PgBouncer refuses. `query_timeout` is a timer
+ * of the client, for a server that does not even time out: it drops the connection.
  */
 export function poolOptions(config: Config, connection: ClientConfig): PoolConfig {
   const statementSeconds = config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS
@@ -32,13 +32,14 @@ export function poolOptions(config: Config, connection: ClientConfig): PoolConfi
 }
 
 /**
- * What a role, a database or DATABASE_URL may have set otherwise, and what the service reads and writes by: its texts are
- * UTF-8, its moments in UTC, its literals as the standard has them. Other settings of the kind (IntervalStyle, bytea_output,
+ * The settings that the service depends on, and that a role, a database or DATABASE_URL may have set otherwise: texts are
+ * UTF-8, moments are in UTC, literals follow the standard. Other settings of this kind (IntervalStyle, bytea_output,
  * extra_float_digits) change nothing that a statement here returns.
  *
- * `enable_seqscan` off: the statements look rows up by key, but a plan that was cached while a table was empty would
- * read it whole ever after. `enable_bitmapscan` off: a bitmap takes in all that match before a LIMIT ends it. Generic plans: none of the statements has a better one for the asks of one run, and planning costs
- * more than most of them take. `jit` off: compiling costs more than any statement here.
+ * `enable_seqscan` off: the statements look rows up by key, but a plan that was cached while a table was empty would go on
+ * to read the whole table. `enable_bitmapscan` off: a bitmap scan collects all matching rows before a LIMIT can end it.
+ * Generic plans: no statement has a better plan for particular asks, and planning takes longer than most statements run.
+ * `jit` off: compiling costs more than any statement here.
  */
 export function sessionSettings(config: Config): string {
   return [

@@ -24,7 +24,7 @@ export interface Embedded {
    * killed. adopted: it was running, started by another service or by one that was killed.
    */
   origin: Origin | 'created'
-  /** For after all own connections are closed. A server that others use is left running. */
+  /** Call it once all own connections are closed. A server that others use keeps running. */
   stop(): Promise<void>
 }
 
@@ -36,11 +36,11 @@ const REVIVE_EVERY_MS = 1_000
 
 /**
  * Starts a real, durable Postgres in `dataDir`, or adopts the one that runs there. It outlives a
- * kill of this process. As long as this process lives it brings a server that died up again, since
+ * kill of this process. As long as this process lives, it restarts a server that died, since
  * nobody else would.
  */
 export async function startEmbedded({
-  // First of all, so that where Postgres was left out the answer is about that, and not about a folder.
+  // First of all, so that a missing Postgres is reported as such, and not as a fault of the folder.
   packaged = packagedBinaries(),
   ...given
 }: ServerOptions & { dataDir: string }): Promise<Embedded> {
@@ -72,7 +72,7 @@ async function createDatabase(client: Client): Promise<void> {
 
 /**
  * Holds one connection: while it is open no other service stops the server, and when it breaks the
- * server is started again. Returns the way to stop both.
+ * server is started again. Returns a function that ends this, and the server too if no others use it.
  */
 function keepUp(first: Client, folder: DataFolder, options: ServerOptions) {
   const { onProgress = () => undefined } = options
@@ -113,7 +113,7 @@ function keepUp(first: Client, folder: DataFolder, options: ServerOptions) {
   }
 }
 
-/** Says of itself that it leaves, so that two services that stop at once do not wait for each other. */
+/** Asks over a connection whose name says that it leaves, so that two services that stop at once do not wait for each other. */
 async function isUnused(folder: DataFolder): Promise<boolean> {
   const leaver = await connect(folder, 'rollcall leaving')
   if (!(leaver instanceof Client)) return true

@@ -2,15 +2,15 @@ import { DatabaseError } from 'pg'
 import { type Effect, Refusal, type RefusalCode, type RefusalMembers } from '../refusals.ts'
 
 /**
- * What a failed statement means. `repeat`: the same statement with the same nonces may be sent again. `alone`: one ask may
- * have spoilt the run of the others.
+ * The meaning of a failed statement. `repeat`: the same statement with the same nonces may be sent again. `alone`: one ask
+ * may have spoilt the run of the others.
  */
 export interface Fault {
   code: RefusalCode
   effect: Effect
   repeat: boolean
   alone: boolean
-  /** What to do, where the sentence of the code does not say it. */
+  /** The remedy, where the sentence of the code does not name it. */
   detail?: string
 }
 
@@ -34,15 +34,15 @@ const noSchema = { code: 'not_ready', effect: 'none', repeat: false, alone: fals
 const lostStatement = {
   ...noSchema,
   detail:
-    'A pooler between service and Postgres loses prepared statements: set ROLLCALL_PREPARED_STATEMENTS=false, or its max_prepared_statements.',
+    'A pooler between service and Postgres loses prepared statements: set ROLLCALL_PREPARED_STATEMENTS=false, or max_prepared_statements of the pooler.',
 } as const
-/** Of the caller's, and no rule of the schema names it; Postgres does not say which one it is. */
+/** A value of the caller that no rule of the schema excludes; Postgres does not say which one. */
 const badValue = {
   code: 'invalid_request',
   effect: 'none',
   repeat: false,
   alone: true,
-  detail: 'A value of the request is one that Postgres cannot take.',
+  detail: 'Postgres cannot take one of the values of the request.',
 } as const
 const defect = { code: 'internal_error', effect: 'none', repeat: false, alone: true } as const
 /** The connection broke while the statement was with the server: it may have been committed. */
@@ -52,10 +52,10 @@ const unknown = {
   repeat: true,
   alone: false,
 } as const
-/** The server never answered: it may still be at it, so a repeat would only wait as long again. */
+/** The server never answered and may still be at work, so a repeat would only wait as long again. */
 const silent = { ...unknown, repeat: false } as const
 
-/** By SQLSTATE, whole or its class of two letters (PostgreSQL manual, appendix A). */
+/** By SQLSTATE, or by its class, the first two characters (PostgreSQL manual, appendix A). */
 const bySqlState: Readonly<Record<string, Fault>> = {
   '22': badValue,
   '40001': deadlockOrSerialization,
@@ -97,7 +97,7 @@ export function connectFaultOf(error: unknown): Fault {
   return unavailable
 }
 
-/** The refusal that a fault ends in, with how long to stay away. */
+/** The refusal that a fault ends in, with the seconds to wait where a repeat may help. */
 export class DatabaseRefusal extends Refusal {
   /** Whether one ask may have spoilt the run of the others. */
   readonly alone: boolean
@@ -115,8 +115,8 @@ export class DatabaseRefusal extends Refusal {
 }
 
 /**
- * More or fewer rows than asks: nobody can tell which answers which, nor what was stored. A proxy that sends a statement to two
- * servers returns the rows of both.
+ * More or fewer rows than asks: nobody knows which row answers which ask, nor what was stored. A proxy that sends a statement
+ * to two servers returns the rows of both.
  */
 export function miscounted(message: string): DatabaseRefusal {
   return new DatabaseRefusal(
@@ -131,7 +131,7 @@ function membersOf({ code, effect, detail }: Fault): RefusalMembers {
   return { ...told, errors: [{ path: '', message: detail }] }
 }
 
-/** Whether a statement ran into its time-out, and was rolled back: less of the same may do. */
+/** Whether a statement ran into its time-out and was rolled back: a smaller one may succeed. */
 export function isTooSlow(error: unknown): boolean {
   return (
     error instanceof DatabaseRefusal &&

@@ -21,7 +21,7 @@ const ASK_AGAIN_MS = 200
 export const CONNECT_WITHIN_MS = 5_000
 
 export interface MigrateOptions {
-  /** Where the files are, if not those of this build. */
+  /** The folder of the files; by default that of this build. */
   folder?: string
   onProgress?: (sentence: string) => void
 }
@@ -32,7 +32,7 @@ export interface Migrated extends Standing {
 
 /**
  * Brings the schema up to date. Any number of replicas may start at once: one does the work. A migration is a transaction or
- * may run again, so the next run finishes what was killed half way.
+ * may run again, so the next run finishes one that was killed half way.
  */
 export async function migrate(
   connection: string | ClientConfig,
@@ -62,7 +62,7 @@ interface Survey {
   pending: Migration[]
 }
 
-/** What is to be done, read without a lock and without a write. */
+/** Reads what is left to do, without a lock and without a write. */
 async function survey(worker: Client, migrations: Migration[]): Promise<Survey> {
   const server = await serverOf(worker)
   refuseIf(wrongWithServer(server))
@@ -77,7 +77,7 @@ async function survey(worker: Client, migrations: Migration[]): Promise<Survey> 
   return { where, pending }
 }
 
-/** What is left to do once nobody else does it, with a record to put it on. */
+/** Reads under the lock what is left to do, and makes the record if there is none. */
 async function begin(
   worker: Client,
   migrations: Migration[],
@@ -94,7 +94,7 @@ async function begin(
   return { home, pending: pending.slice(version) }
 }
 
-/** Does `work` while nobody else migrates; a lock whose connection is lost ends the work as well. */
+/** Does `work` while nobody else migrates. If the connection of the lock is lost, the work ends too. */
 async function onlyOne(
   connection: string | ClientConfig,
   worker: Client,

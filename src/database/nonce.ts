@@ -5,7 +5,7 @@ const BYTES = 16
 const pool = Buffer.alloc(256 * BYTES)
 let used = pool.length
 
-/** 128 random bits: the random part of a token, by which an ask tells its own writes from another's. */
+/** 128 random bits: the random part of a token, by which an ask recognises its own writes. */
 export function nonce(): string {
   if (used === pool.length) {
     randomFillSync(pool)

@@ -1,6 +1,6 @@
 -- GET /readyz, GET /health; rollcall migrate, and serve as it starts
 --
--- What server and session have to be, whatever schema there is.
+-- The facts about server and session that Rollcall depends on, whatever schema there is.
 --
 -- ->  server_version_num; encoding: of the database; the durability settings; whether the server takes writes; whether this
 --     connection has the settings that it was made with; whether the triggers that guard rows fire

@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
 import { statement } from './statement.ts'
 
-/** What `server.sql` tells of the server and the session. */
+/** The server and the session, as `server.sql` reads them. */
 export interface Server {
   server_version_num: number
   encoding: string

@@ -6,14 +6,14 @@ export const MOST_AGE_MS = 1000
 const MOST_KEPT = 20
 
 interface Kept<Answer> {
-  /** By `performance.now()`; before its read begins, however long that waits, it cannot be old. */
+  /** By `performance.now()`; Infinity until the read begins, so that an answer does not age in the queue. */
   begunAt: number
   answer: Promise<Answer>
 }
 
 /**
- * Reads that cost much more than others: two run at once, the next wait, and callers of one key share an answer that is a second
- * old at most. So however many ask, the database works for two.
+ * Reads that cost much more than others. Two run at once, and the next ones wait. Callers of one key share an answer that is a
+ * second old at most. So the database works on two of them, however many callers ask.
  */
 export class SharedReads<Answer> {
   readonly #slots: Slots
@@ -35,7 +35,7 @@ export class SharedReads<Answer> {
       return read()
     })
     const kept: Kept<Answer> = Object.assign(begin, { answer })
-    // A failure is for those who asked meanwhile; the next read anew.
+    // A failure answers the callers that asked meanwhile; the next caller reads anew.
     answer.catch(() => {
       if (this.#kept.get(key) === kept) this.#kept.delete(key)
     })
@@ -45,7 +45,7 @@ export class SharedReads<Answer> {
     return answer
   }
 
-  /** What is old, and the oldest of what is too much. */
+  /** Drops the answers that are old, and the oldest ones above MOST_KEPT. */
   #forget(): void {
     for (const [key, kept] of this.#kept) {
       if (this.#kept.size > MOST_KEPT || !isFresh(kept)) this.#kept.delete(key)

@@ -193,7 +193,7 @@ create index concurrently things_one on things (one);
   await holder.query('begin; insert into things values (1)')
   const running = migrate(database.url, { folder }).catch((error: unknown) => error)
   await killWaiting(database)
-  t.match(await running, { message: /What it did so far stays/ })
+  t.match(await running, { message: /Its finished statements stay/ })
   await holder.query('commit')
   holder.release()
   t.strictSame(await validity(database), [{ indisvalid: false }], 'the build that was killed')

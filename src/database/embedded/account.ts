@@ -1,14 +1,14 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
-/** Whom the server runs as: Postgres refuses root. Empty means as ourselves. */
+/** The user that the server runs as, because Postgres refuses root. Empty: our own user. */
 export type Account = { uid: number; gid: number } | Record<string, never>
 
 const NOBODY = { uid: 65_534, gid: 65_534 }
 
 /**
- * What Postgres needs of our environment: programs, the time zone, libraries that lie elsewhere, and the folders of Windows.
- * Everything else stays here, because other processes of the account can read a server's environment.
+ * The variables that Postgres needs: programs, the time zone, libraries in other places, and the folders of Windows.
+ * All others stay here, because other processes of the account can read a server's environment.
  */
 const PASSED_ON = ['PATH', 'TZ', 'LD_LIBRARY_PATH', 'SystemRoot', 'TEMP', 'TMP']
 
@@ -21,13 +21,13 @@ export function serverAccount(): Account {
   return process.getuid?.() === 0 ? NOBODY : {}
 }
 
-/** Whose files there are in a folder of the account. */
+/** The users that may own files in a folder of the account. */
 export function ownersOf({ uid }: Account): number[] {
   const ourselves = process.geteuid?.() ?? 0
   return uid === undefined ? [ourselves] : [ourselves, uid]
 }
 
-/** What a child is started with: a folder its account can be in, and messages in English. */
+/** The options of a child process: a folder that its account can enter, and messages in English. */
 export function asAccount(account: Account) {
   const passedOn = PASSED_ON.flatMap(name => {
     const value = process.env[name]

@@ -10,16 +10,16 @@ import type { DataFolder } from './folder.ts'
 import { isSystemError } from './system-error.ts'
 
 /**
- * How an embedded server listens, and whom it lets in. It has a unix socket in a private folder,
- * and nothing on the network. Who connects is told by the kernel, and only the user that runs the
- * service is let in: not even another process of the server's own account. Windows, where pg has
- * no unix sockets, gets loopback, a port that is free at the moment, and a password kept in the
- * data folder.
+ * How an embedded server listens, and which user it lets in. It has a unix socket in a private
+ * folder, and nothing on the network. The kernel names the user that connects, and only the user
+ * that runs the service is let in: not even another process of the server's own account. Windows,
+ * where pg has no unix sockets, gets loopback, a port that is free at the moment, and a password
+ * kept in the data folder.
  */
 const overLoopback = process.platform === 'win32'
 
 export async function initdbArguments(folder: DataFolder): Promise<string[]> {
-  // The rules of the cluster itself are never read, so they let nobody in.
+  // The rules inside the cluster are never read, so they reject everybody.
   if (!overLoopback) return ['--auth=reject']
   await writeFile(passwordFile(folder), randomBytes(24).toString('hex'), {
     flag: 'wx',
@@ -43,16 +43,16 @@ export async function serverArguments(folder: DataFolder): Promise<string[]> {
   return ['-p', String(await freePort()), '-c', 'listen_addresses=127.0.0.1']
 }
 
-/** False for a server that was started by a Rollcall which let every process in that reached the socket. */
+/** False for a server that an older Rollcall started: it lets in every process that reaches the socket. */
 export async function hasOurRules(client: Client, folder: DataFolder): Promise<boolean> {
   if (overLoopback) return true
   const { rows } = await client.query<{ hba_file: string }>('show hba_file')
   return rows[0]?.hba_file === rulesFile(folder)
 }
 
-/** In the data folder and not in the cluster: there the account could change them, and root would follow its links. */
+/** Into the data folder and not into the cluster, where the account could change the files or replace them by links. */
 async function writeRules(folder: DataFolder): Promise<void> {
-  const note = '# Written by Rollcall at each start of Postgres; what is changed here is lost.'
+  const note = '# Written by Rollcall at each start of Postgres; changes made here are lost.'
   const rules = `${note}\nlocal all postgres peer map=rollcall\n`
   const users = `${note}\nrollcall "${ownName()}" postgres\n`
   await writeWhole(usersFile(folder), users, folder.account)
@@ -69,7 +69,7 @@ function ownName(): string {
   }
 }
 
-/** What `DATABASE_URL` would be for this server. */
+/** The `DATABASE_URL` of this server. */
 export async function urlOf(folder: DataFolder, database: string): Promise<string> {
   if (!overLoopback) {
     const host = encodeURIComponent(folder.socket)
@@ -80,7 +80,7 @@ export async function urlOf(folder: DataFolder, database: string): Promise<strin
   return `postgres://postgres:${password}@127.0.0.1:${port}/${database}?sslmode=disable`
 }
 
-/** Written by Postgres while it runs: its process id, folder, start time, port … one a line. */
+/** Postgres keeps this file while it runs: its process id, folder, start time, port … one a line. */
 export function pidFile({ cluster }: DataFolder): string {
   return join(cluster, 'postmaster.pid')
 }

@@ -8,10 +8,10 @@ import { type DataFolder, exists } from './folder.ts'
 import { removeFolder } from './ownership.ts'
 
 /**
- * The folder of initdb, pg_ctl and postgres that the folder's account can run. They serve where npm
- * put them, unless that account cannot enter node_modules, or the install script that links their
- * libraries was blocked: then a complete copy is kept in the data folder, because node_modules is
- * not ours to write.
+ * The folder of initdb, pg_ctl and postgres that the folder's account can run. They are used where
+ * npm put them, unless that account cannot enter node_modules, or the install script that links
+ * their libraries was blocked: then a complete copy is kept in the data folder, because
+ * node_modules is not ours to write.
  */
 export async function findBinaries(
   { root, account }: DataFolder,
@@ -24,11 +24,11 @@ export async function findBinaries(
   const copy = join(root, `binaries-${await versionOf(packaged)}`)
   const copied = await exists(copy)
   const broken = await whyNotRunning(copy, account)
-  // Only what was there before it was tried: another service may have made a good one since.
+  // Only a copy that was there before the trial: another service may have made a good one since.
   if (copied && broken !== undefined) await removeFolder(copy)
   if (broken !== undefined) {
     onProgress(`Copying the Postgres binaries to ${copy}.`)
-    // Ours, so that no process of the account puts links where they are copied to.
+    // The draft belongs to us, so that no process of the account can put links into it.
     await makeWhole(copy, {}, draft => copyBinaries(native, draft))
   }
 
@@ -69,7 +69,7 @@ async function copyBinaries(native: string, draft: string): Promise<void> {
   await Promise.all(
     files
       .filter(file => !file.isSymbolicLink())
-      // Whoever installed may have had a umask that keeps others out.
+      // The user that installed may have a umask that keeps others out.
       .map(file => fs.chmod(join(file.parentPath, file.name), 0o755)),
   )
 
@@ -93,7 +93,7 @@ async function versionOf(packaged: string): Promise<string> {
   return manifest.version
 }
 
-/** What a failed command said last, or else why it could not be started. */
+/** The last line that a failed command wrote, or else why it could not be started. */
 export function lastLine(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const said = 'stderr' in error ? String(error.stderr).trim() : ''

@@ -5,12 +5,12 @@ import type { Account } from './account.ts'
 import { makePrivate, removeFolder } from './ownership.ts'
 import { absent, isSystemError } from './system-error.ts'
 
-/** Far longer than initdb or a copy takes, so that what another service is still making stays. */
+/** Far longer than initdb or a copy takes, so that a draft that another service is filling stays. */
 const DRAFT_IS_STALE_AFTER_MS = 600_000
 
 /**
  * Fills a folder beside `target` and moves it there whole, so that a kill at any moment leaves
- * either nothing or all of it. Of two services doing this at once the first wins, and both go on.
+ * either nothing or all of it. If two services do this at once, the first wins, and both go on.
  */
 export async function makeWhole(
   target: string,
@@ -27,12 +27,12 @@ export async function makeWhole(
   } finally {
     await removeFolder(draft)
   }
-  // A write is only as durable as the names on the way to it.
+  // The files are durable only once the names of the folders above them are.
   await syncFolder(dirname(target))
   await syncFolder(dirname(dirname(target)))
 }
 
-/** A file that the account reads and does not change. It is there whole or not at all, and no link is followed. */
+/** Writes a file that the account can read but not change. It is there whole or not at all, and no link is followed. */
 export async function writeWhole(path: string, text: string, { gid }: Account): Promise<void> {
   const draft = `${path}.draft-${randomUUID()}`
   const file = await fs.open(draft, 'wx', 0o600)
@@ -48,14 +48,14 @@ export async function writeWhole(path: string, text: string, { gid }: Account): 
   await fs.rename(draft, path)
 }
 
-/** Removes what a killed start left half made. */
+/** Removes the drafts of a start that was killed. */
 export async function sweepDrafts(root: string): Promise<void> {
   const names = (await fs.readdir(root)).filter(name => name.includes('.draft-'))
   await Promise.all(
     names.map(async name => {
       const draft = await fs.lstat(join(root, name)).catch(absent)
       if (draft === undefined) return
-      // A draft of the future was made before the clock was set back.
+      // A draft from the future was made before the clock was set back.
       if (Math.abs(Date.now() - draft.mtimeMs) < DRAFT_IS_STALE_AFTER_MS) return
       await removeFolder(join(root, name))
     }),

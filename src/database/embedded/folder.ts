@@ -12,7 +12,7 @@ import { absent, isSystemError } from './system-error.ts'
 /** Where everything of one embedded server lives, checked and ready for its account. */
 export interface DataFolder {
   root: string
-  /** What Postgres calls its data directory. It is moved here when it is whole, never before. */
+  /** The data directory of Postgres. It is moved here when it is whole, never before. */
   cluster: string
   /** The folder of the unix socket, open to the account alone. */
   socket: string
@@ -27,8 +27,8 @@ const LONGEST_SOCKET_PATH_BYTES = 103
 
 /**
  * Checks and prepares the folder that was asked for. Root cannot run Postgres, so for root the
- * server runs as nobody, in a folder that belongs to root: what another user could change, root
- * neither follows nor writes.
+ * server runs as nobody, in a folder that belongs to root. Root neither follows nor writes anything
+ * that another user could change.
  */
 export async function openDataFolder(wanted: string): Promise<DataFolder> {
   const path = resolve(wanted)
@@ -51,7 +51,7 @@ export async function openDataFolder(wanted: string): Promise<DataFolder> {
   }
 }
 
-/** Opened by us and not by the account: the server gets the open file, and cannot put another one in its place. */
+/** We open the log ourselves: the server gets the open file, and cannot put another one in its place. */
 export function openLog(path: string): Promise<fs.FileHandle> {
   return openOwn(path, constants.O_RDWR | constants.O_APPEND | constants.O_CREAT)
 }
@@ -61,8 +61,8 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * For root a folder that the account cannot enter (below /root, say), or that would be made where
- * others could put another one in its place, is /var/lib/rollcall/<hash of the path asked for>.
+ * Root gets /var/lib/rollcall/<hash of the path asked for> if the account could not enter the
+ * folder (below /root, say), or if the folder is not there yet and others could replace it.
  */
 async function placeOf(path: string, account: Account): Promise<string> {
   if (account.uid === undefined) return path
@@ -88,7 +88,7 @@ async function canEnter(account: Account, path: string): Promise<boolean> {
   return real === dirname(real) || canEnter(account, dirname(real))
 }
 
-/** Folders made on the way stay open to the account that runs the server, whatever the umask. */
+/** The account that runs the server can enter all folders made on the way, whatever the umask. */
 async function makeFolder(path: string, account: Account): Promise<string> {
   const first = await fs.mkdir(path, { recursive: true, mode: 0o700 })
   if (first !== undefined && account.uid !== undefined) {

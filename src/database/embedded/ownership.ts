@@ -9,13 +9,13 @@ const EVERYBODY_WRITES = 0o002
 const GROUP_WRITES = 0o020
 const STICKY = 0o1000
 
-/** What a data folder holds, and what is made beside it on the way. */
+/** The names of everything that Rollcall puts into a data folder, drafts included. */
 const OUR_NAMES =
   /^(?:postgres|socket|password|webhook-secret|pg_hba|pg_ident|binaries)(?:[.-].*)?$/
 
 /**
- * Why another user than root could put another folder in the place of `path`. Node has no files below an open folder, so
- * between a check and its use only the owners and modes of all that leads there protect root.
+ * Why a user other than root could put another folder in the place of `path`. Node cannot open a file below an open folder,
+ * so between a check and its use only the owners and modes of all folders above protect root.
  */
 export async function whySwappable(path: string): Promise<string | undefined> {
   const above = dirname(path)
@@ -30,7 +30,7 @@ export async function whySwappable(path: string): Promise<string | undefined> {
   return whySwappable(resolve(await fs.realpath(above), await fs.readlink(path)))
 }
 
-/** In a sticky folder others add names, but do not change what is there. */
+/** In a sticky folder others can add names, but not change the ones that are there. */
 async function whyShared(path: string): Promise<string | undefined> {
   const folder = await fs.stat(path).catch(absent)
   if (folder === undefined || (folder.mode & STICKY) !== 0) return undefined
@@ -42,8 +42,8 @@ function isWritable({ mode, gid }: { mode: number; gid: number }): boolean {
 }
 
 /**
- * Closes a data folder, whatever the umask was when it was made: root's account may pass through it, and nobody else comes
- * in. A folder that holds other things too keeps its mode, and is refused where anybody may write into it.
+ * Closes a data folder, whatever the umask was when it was made: the account of root's server may pass through it, and nobody
+ * else may. A folder that holds other things too keeps its mode, and is refused if everybody may write into it.
  */
 export async function closeFolder(root: string, account: Account): Promise<void> {
   if (process.platform === 'win32') return
@@ -73,7 +73,7 @@ export async function closeFolder(root: string, account: Account): Promise<void>
   }
 }
 
-/** It may have been put there while others could write into the folder. Of the account there are only folders. */
+/** A foreign entry may date from a time when others could write into the folder. The account itself owns only folders here. */
 async function refuseForeign(path: string, account: Account): Promise<void> {
   const entry = await fs.lstat(path).catch(absent)
   if (entry === undefined || entry.uid === 0 || entry.uid === process.getuid?.()) return
@@ -104,7 +104,7 @@ export async function makePrivate(path: string, { uid, gid }: Account): Promise<
 
 /**
  * Root removes nothing inside a folder of the account: a process of the account could put a link in the place of a folder
- * meanwhile. The account empties it, and root takes away the empty one.
+ * meanwhile. The account empties its folder, and root removes the empty one.
  */
 export async function removeFolder(path: string): Promise<void> {
   const entry = await fs.lstat(path).catch(absent)

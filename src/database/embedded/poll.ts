@@ -1,6 +1,6 @@
 import { setTimeout as rest } from 'node:timers/promises'
 
-/** Asks until there is an answer. Undefined: there was none when the patience was over. */
+/** Asks until there is an answer; undefined if none came within `forMs`. */
 export async function poll<Answer>(
   ask: () => Promise<Answer | undefined>,
   { everyMs = 25, forMs = Infinity } = {},

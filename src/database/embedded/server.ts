@@ -28,19 +28,19 @@ interface Launched {
   logStart: number
 }
 
-/** The children of a killed server, and a service that starts at the same moment, need less. */
+/** The children of a killed server, and a service that starts at the same moment, are done sooner. */
 const ABSENT_FOR_MS = 15_000
 
 /** A server that was killed while it was busy replays its log before it lets anybody in. */
 const RECOVERING_FOR_MS = 300_000
 
-/** The class of errors that no waiting ends: another user's service started this server. */
+/** SQLSTATEs that no waiting ends: another user's service started this server. */
 const WHO_MAY_CONNECT = /^28/
 
 /**
  * No row, statement or value of a caller gets into the log of Postgres: neither as the statement, detail or context of a line,
- * nor in the message of an error, which quotes what it could not read. `log` is above ERROR and below FATAL and PANIC. An error
- * goes to the service, which logs its code.
+ * nor in the message of an error, which quotes the text that it could not read. The level `log` is above ERROR and below FATAL
+ * and PANIC. The service gets every error, and logs its code.
  */
 const LOG_SETTINGS = {
   log_min_messages: 'log',
@@ -55,10 +55,10 @@ const LOG_SETTINGS = {
   log_transaction_sample_rate: '0',
 }
 
-/** What Postgres logs when it finds the folder in the hands of another server, dead or alive. */
+/** The lines that Postgres logs when another server, dead or alive, holds the folder. */
 const HELD = /lock file .* (?:already exists|is empty)|is still in use|already in use/
 
-/** False: there is one. Nothing that was acknowledged can be in a folder that has none. */
+/** Returns false if there is a cluster. A folder without one can hold nothing that was acknowledged. */
 export async function createCluster(folder: DataFolder, options: ServerOptions): Promise<boolean> {
   const { packaged = packagedBinaries(), onProgress = () => undefined } = options
   if (await exists(join(folder.cluster, 'PG_VERSION'))) return false
@@ -78,7 +78,7 @@ export async function createCluster(folder: DataFolder, options: ServerOptions):
 
 /**
  * Connects to the server of the folder, and starts one first if there is none. Nothing here holds a
- * lock: of two services creating or starting at once Postgres lets one win, and the other adopts.
+ * lock: if two services create or start at once, Postgres lets one win, and the other adopts.
  */
 export async function bringUp(
   folder: DataFolder,
@@ -117,7 +117,7 @@ export async function bringUp(
   return up
 }
 
-/** A connection, or why there is none: nobody listens, or a server that lets nobody in yet. */
+/** A connection, or why there is none: nobody listens, or the server lets nobody in yet. */
 export async function connect(
   folder: DataFolder,
   applicationName = 'rollcall',
@@ -128,7 +128,7 @@ export async function connect(
       application_name: applicationName,
       connectionTimeoutMillis: 5_000,
     })
-    // Unheard, the loss of a connection would end the process. Its 'end' event follows.
+    // Without a listener the loss of a connection would end the process. An 'end' event follows.
     client.on('error', () => undefined)
     await client.connect()
     return client
@@ -153,7 +153,7 @@ export async function shutDown(folder: DataFolder, options: ServerOptions): Prom
   )
 }
 
-/** Not by `pg_ctl start`: that hands every path to a shell, and here an early end is seen at once. */
+/** Not by `pg_ctl start`, which hands every path to a shell. Our own child shows an early end at once. */
 async function launch(
   folder: DataFolder,
   binaries: string,

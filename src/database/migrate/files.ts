@@ -11,7 +11,7 @@ export interface Migration {
   file: string
   text: string
   checksum: string
-  /** The newest migration that the oldest service knows which may still run once this one has. */
+  /** Once this migration has run, a service has to know the migration of this number to run here. */
   oldestService: number
   /** Its statements, when each has to run outside a transaction; then the whole file may run again. */
   alone?: string[]
@@ -43,7 +43,7 @@ function migrationOf(file: string, text: string): Migration {
   }
 }
 
-/** A file without a transaction holds no functions, so that a statement ends where a line ends with a semicolon. */
+/** A file without a transaction holds no functions, so a statement ends where a line ends with a semicolon. */
 function statementsOf(text: string): string[] {
   return text
     .replaceAll(/^--.*$/gm, '')

@@ -1,11 +1,11 @@
 -- rollcall migrate, and serve as it starts
 --
--- Where the schema of Rollcall is, or will be: beside its record, wherever search_path finds that; else beside a barriers
--- table of ours from before there was a record; else where search_path creates. A table is ours by its columns, because
--- others have tables called batches too.
+-- The schema that has Rollcall's tables, or will have them: the one of its record, where search_path finds a record; else the
+-- one of a barriers table of ours from before there was a record; else the one where search_path creates. A table is ours by
+-- its columns, because others have tables called batches too.
 --
 -- ->  home: null when search_path names no schema that exists; may_create; role; has_record; tables: which of our two names
---     are taken there; are_ours; has_old_record: a table schemaversion, which may be anybody's
+--     are taken there; are_ours; has_old_record: there is a table schemaversion, which may be anybody's
 
 with expected (name, columns) as (
   values

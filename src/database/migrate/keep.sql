@@ -1,6 +1,6 @@
 -- rollcall migrate, and serve as it starts
 --
--- Puts one migration on record; a second copy of it fails here and is rolled back.
+-- Puts one migration on record; a second run of it fails here and is rolled back.
 --
 -- $1 version, $2 name, $3 checksum, $4 oldest_service
 

@@ -1,6 +1,6 @@
 -- rollcall migrate, and serve as it starts
 --
--- The record of a service from before rollcall_migrations, if it is one: read as JSON, because it may be anybody's table.
+-- Reads what may be the record of a service from before rollcall_migrations: as JSON, because it may be anybody's table.
 --
 -- ->  record: its rows
 

@@ -1,6 +1,6 @@
 -- rollcall migrate, and serve as it starts
 --
--- Which migrations have run, in a table whose name nobody else has.
+-- Creates the record of the migrations that have run, in a table whose name nobody else has.
 
 create table rollcall_migrations (
   version integer primary key,
@@ -12,4 +12,4 @@ create table rollcall_migrations (
 
 comment on table rollcall_migrations is 'Which migrations of Rollcall have run here.';
 comment on column rollcall_migrations.checksum is 'SHA-256 of the file that has run.';
-comment on column rollcall_migrations.oldest_service is 'The newest migration that the oldest service knows which may still run on this schema.';
+comment on column rollcall_migrations.oldest_service is 'Once this migration has run, a service has to know the migration of this number to run here.';

@@ -28,7 +28,7 @@ export const recordedSql = statement('recorded.sql', import.meta.url)
 const keepSql = statement('keep.sql', import.meta.url)
 const oldRecordSql = statement('old-record.sql', import.meta.url)
 
-/** The MD5 of migrations 1 to 3 as services before `rollcall_migrations` have put them into `schemaversion`. */
+/** The MD5 of migrations 1 to 3, as services from before `rollcall_migrations` put them into `schemaversion`. */
 const OLD_CHECKSUMS = [
   '96305f3d1bc0c8a8a286c18407cfb026',
   'f9c62b4723181b329ad4b21cef431408',
@@ -55,7 +55,7 @@ export async function keep(client: Client, migration: Migration): Promise<void> 
 
 /**
  * How many migrations a service from before `rollcall_migrations` has run here, or 0 when `schemaversion` is not its record.
- * It is left as it is, so that such a service may still run, and go on to be rolled back to.
+ * That table is left as it is, so that such a service still runs, and one can roll back to it.
  */
 export async function oldVersionOf(client: Client, home: Home): Promise<number> {
   if (!home.are_ours || !home.has_old_record) return 0

@@ -1,6 +1,6 @@
 -- rollcall migrate, and serve as it starts
 --
--- ->  version, name, checksum, oldest_service of what has run, in order
+-- ->  version, name, checksum, oldest_service of each migration that has run, in order
 
 select version, name, checksum, oldest_service
 from rollcall_migrations

@@ -10,9 +10,9 @@ const lockSql = statement('lock.sql', import.meta.url)
 /**
  * How a migration waits for locks.
  *
- * In a transaction it may ask for a table as a whole, and then everybody stands in line behind it: so less than a caller's own
- * lock_timeout (2 s), but more than deadlock_timeout (1 s), after which an autovacuum gives way. Between two tries the line
- * moves on. Outside a transaction, as for an index, it waits for transactions that are open, and nobody waits for it.
+ * In a transaction it may lock a whole table, and callers then queue behind it: so it waits for less than a caller's own
+ * lock_timeout (2 s), but more than deadlock_timeout (1 s), after which an autovacuum gives way. Between two tries the queue
+ * moves on. Outside a transaction, as for an index, it waits for open transactions, and nobody waits for it.
  */
 const WHOLE = { lockTimeout: '1500ms', tries: 40 }
 const ALONE = { lockTimeout: '60s', tries: 10 }
@@ -47,7 +47,7 @@ export async function run(
   }
 }
 
-/** A lock that was not granted in time, or a deadlock: the same again may go well. */
+/** A lock that was not granted in time, or a deadlock: a repeat may succeed. */
 export function isInLine(error: unknown): boolean {
   return error instanceof DatabaseError && (error.code === '55P03' || error.code === '40P01')
 }
@@ -77,7 +77,7 @@ export async function transaction(
   }
 }
 
-/** Each statement by itself, and its record at the end: what was killed before that runs again from its first statement. */
+/** Each statement by itself, and the record at the end: a migration killed before that runs again from its first statement. */
 async function eachAlone(
   client: Client,
   migration: Migration,

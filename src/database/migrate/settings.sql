@@ -1,7 +1,7 @@
 -- rollcall migrate, and serve as it starts
 --
 -- A migration may take as long as it needs, whatever time-outs the role has (transaction_timeout is there from Postgres 17
--- on), but waits for a lock only as long as it is told. It creates in the schema where Rollcall's tables are.
+-- on), but waits for a lock no longer than $1. It creates in the schema where Rollcall's tables are.
 --
 -- $1 lock_timeout; $2 search_path; $3 whether for this transaction alone
 

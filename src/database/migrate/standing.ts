@@ -6,9 +6,9 @@ export interface Standing {
   /** The newest migration that has run, and the newest of this build. */
   version: number
   newest: number
-  /** Whether one of this build has not run. */
+  /** Whether a migration of this build has not run. */
   behind: boolean
-  /** The newest migration that a service has to know to run here, because of those that this build does not know. */
+  /** The newest migration that a service has to know to run here, as the migrations that this build does not know demand. */
   oldestService: number
 }
 
@@ -24,7 +24,7 @@ export function standing(recorded: Recorded[], migrations: Migration[]): Standin
   }
 }
 
-/** Why a build may not run on a schema that stands so: in one sentence, or nothing. */
+/** Why a build may not run on such a schema: in one sentence, or nothing. */
 export function wrongWithStanding({ version, newest, behind, oldestService }: Standing) {
   if (behind) return `The schema is at version ${version}, behind ${newest}; run rollcall migrate.`
   if (oldestService > newest)

@@ -18,7 +18,7 @@ export function wrongWithHome({ home, role, may_create, has_record, tables, are_
   return undefined
 }
 
-/** Why tables of these names are there though nothing was migrated. */
+/** The refusal of a schema that has tables of these names though nothing was migrated. */
 export function takenBy({ home, tables }: Home): string {
   return `The schema ${home} already has a table ${tables.join(' and a table ')}, and no record that Rollcall made it; ${OF_ITS_OWN}.`
 }
@@ -33,13 +33,13 @@ export function wrongWithRecord(recorded: Recorded[], migrations: Migration[]): 
   return undefined
 }
 
-/** Tells of a failed migration what to do about it. */
+/** Runs a migration; its failure says what to do about it. */
 export async function mendable(migration: Migration, run: () => Promise<void>): Promise<void> {
   try {
     await run()
   } catch (error) {
     const left = migration.alone
-      ? 'What it did so far stays, and the next run goes on.'
+      ? 'Its finished statements stay, and the next run starts it again.'
       : 'Nothing of it is left, and the next run begins with it.'
     throw new StartFailure(
       `The schema could not be brought up to date. Migration ${migration.file}: ${causeOf(error)}. ${left}`,
@@ -55,6 +55,6 @@ function causeOf(error: unknown): string {
     return `another session keeps its table locked (${message}); find it in pg_locks, let it end, and run rollcall migrate again`
   if (/^(42P07|42710|42723)$/.test(error.code ?? '')) return `${message}; ${OF_ITS_OWN}`
   if (error.code === '23514')
-    return `${message}; such a row was written round the service: correct it, and run rollcall migrate again`
+    return `${message}; such a row was not written by the service: correct it, and run rollcall migrate again`
   return message
 }

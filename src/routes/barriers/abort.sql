@@ -1,7 +1,7 @@
 -- POST /executions/:execution_id/barrier/abort
 --
--- One winner: an open barrier becomes aborted for good, and every later call sees its reason. A completed barrier cannot be
--- aborted. The lock waits for a decrement in flight and returns what that left.
+-- The first call wins: an open barrier becomes aborted for good, and every later call sees the first one's reason. A completed
+-- barrier cannot be aborted. The lock waits for a decrement in flight and returns the row as that decrement left it.
 --
 -- $1  [{ namespace, execution_id, generation, nonce, reason }]
 -- ->  outcome: aborted | already_closed | execution_not_found | stale_generation, generation, state, callback_id, reply

@@ -1,9 +1,9 @@
 -- POST /executions/:execution_id/barrier/decrement
 -- POST /executions/:execution_id/barrier/decrements
 --
--- Records the outcome of batches and counts each at most once per generation; when the last is in, or failures exceed the
--- tolerance, closes the barrier and makes its callback due in the same statement. All asks of one run are one event: all
--- are counted, then each barrier is judged once.
+-- Records the outcome of batches and counts each at most once per generation. When the last outcome is in, or when failures
+-- exceed the tolerance, the same statement closes the barrier and makes its callback due. All asks of one run are one event:
+-- all are counted, then each barrier is judged once.
 --
 -- $1  [{ namespace, execution_id, batch_index, generation, token, nonce, status, result, error }]
 --     nonce: marks what this ask wrote; a repeat that finds its own nonce answers as the first time
@@ -13,13 +13,13 @@
 --
 -- The stages:
 --   ask, execution   the asks, and the executions that they name, each with its barrier as the snapshot has it
---   barrier          and as the lock returns it, without columns of it where it is passed over or not there
+--   barrier          the same barrier as the lock returns it; its columns are null where it is passed over or not there
 --   seen_ask         each ask with its barrier and, as the snapshot has it, its batch
 --   open_batch       the batches that can be recorded, with the first ask for each
---   written_batch    the upsert of these, judged on the newest version of each row
---   counted_batch    those of them that this run recorded
+--   written_batch    the upsert of the open batches, judged on the newest version of each row
+--   counted_batch    the written batches that this run recorded
 --   tally, judged_barrier, counted_barrier
---                    their count, what it makes of each barrier, and that written
+--                    the count of these, the new state of each barrier, and the barrier with both written
 --   barrier_after    each barrier as it is now
 --   answer           what all that means for each ask
 
@@ -35,7 +35,7 @@ with ask as materialized (
   )
 ),
 
--- Once for an execution and not for each ask, as in claim.sql. The snapshot shows the barrier as it was before any wait.
+-- Looked up once for an execution and not for each ask, as in claim.sql. The snapshot shows the barrier before any wait.
 execution as materialized (
   select asked.namespace, asked.execution_id, before.generation as generation_before, before.state as state_before
   from (select distinct namespace, execution_id from ask) as asked
@@ -48,8 +48,8 @@ execution as materialized (
   order by asked.namespace, asked.execution_id
 ),
 
--- Locked before any batch, in key order and in every state; a lock returns the newest version of its row, and everything
--- after branches on that.
+-- Barriers are locked before any batch, in key order and in every state. A lock returns the newest version of its row, and
+-- everything after branches on that version.
 barrier as materialized (
   select execution.*, waited.generation, waited.state, waited.total, waited.succeeded, waited.failed, waited.result_bytes,
     waited.tolerated_failure_count, waited.reason, waited.closing_nonce, waited.callback_id, waited.batches_kept
@@ -74,8 +74,8 @@ barrier as materialized (
   where not $2
 ),
 
--- The moment is taken once the barrier is locked, so it is later than that of an earlier copy of the same run, whose nonces
--- are the same: by it a run knows what it wrote itself.
+-- The moment is taken once the barrier is locked. An earlier copy of the same run has the same nonces but an earlier moment, so
+-- the moment shows a run what it wrote itself.
 seen_ask as materialized (
   select
     ask.*,
@@ -92,7 +92,7 @@ seen_ask as materialized (
     batch.recorded_nonce,
     batch.result as recorded_result,
     batch.error as recorded_error,
-    -- A claim made before the first enqueue counts as none.
+    -- A claim made before the first enqueue counts for nothing, and so does its token.
     case when barrier.generation = 1 and ask.token_shown like '0.%' then null else ask.token_shown end as token_judged
   from ask
   left join barrier using (namespace, execution_id)
@@ -107,7 +107,7 @@ seen_ask as materialized (
   ) as batch on true
 ),
 
--- The first ask of each batch whose token is not another's.
+-- For each batch, the first ask that shows no token or the current one.
 open_batch as materialized (
   select distinct on (namespace, execution_id, batch_index) *
   from seen_ask
@@ -145,7 +145,7 @@ written_batch as (
       case when mine then excluded.error else batch.error end,
       case when mine then excluded.outcome_bytes else batch.outcome_bytes end
     from (
-      -- A takeover may have come between the snapshot and this row's lock: then the token shown is stale.
+      -- Between the snapshot and this row's lock another worker may have taken the batch over: then the token shown is stale.
       select
         batch.state in ('claimed', 'released')
           and (excluded.token is null or excluded.token = batch.token) as mine
@@ -156,8 +156,8 @@ written_batch as (
     result, error, outcome_bytes
 ),
 
--- Joined with `seen_ask`, because the planner takes `open_batch` for one row, and would compare each of its rows with each
--- that was written.
+-- This joins `seen_ask`, because the planner expects one row of `open_batch` and would compare each of its rows with each
+-- written one.
 counted_batch as materialized (
   select
     seen_ask.ord, seen_ask.namespace, seen_ask.execution_id, seen_ask.batch_index, seen_ask.nonce,
@@ -262,7 +262,7 @@ answer as (
             then 'duplicate'
           else 'stale_token'
         end
-      -- The barrier closed or was replaced while this run waited for it: its batches are newer than the snapshot.
+      -- The barrier closed or was replaced while this run waited for it, so its batches are newer than the snapshot.
       when seen_ask.generation_before is distinct from seen_ask.generation
         or (seen_ask.state_before = 'open' and seen_ask.barrier_state <> 'open') then 'again'
       when seen_ask.barrier_state <> 'open' then 'barrier_closed'
@@ -279,7 +279,7 @@ select
   batch_index,
   case when batch_state in ('succeeded', 'failed') then batch_state end as status,
   case when outcome = 'duplicate' then same end as same,
-  -- It may be the same JSON with its keys in another order, which has as many bytes: then the service compares them.
+  -- The same JSON with its keys in another order has as many bytes: where the lengths are equal, the service compares the two.
   case
     when outcome = 'duplicate' and not same and batch_state = status_asked
       and octet_length(recorded::text) = octet_length(coalesce(result, error)::text)

@@ -1,8 +1,8 @@
 -- POST /executions/:execution_id/barrier/enqueue
 --
 -- Creates the barrier of an execution, finds the one that is there, or replaces it by a new generation. An existing barrier
--- that needs no write is answered from the snapshot; otherwise one upsert is judged on the newest version of the row. What
--- was created is told by the nonce, so that a repeat of the same ask answers as the first time.
+-- that needs no write is answered from the snapshot; otherwise one upsert is judged on the newest version of the row. The
+-- nonce marks what this ask created, so that a repeat of the same ask answers as the first time.
 --
 -- $1  [{ namespace, execution_id, nonce, enqueue_key, conflict_policy, generation, fingerprint, total,
 --        tolerated_failure_count, max_attempts, metadata, callback, callback_host, callback_events, expires_in_seconds,
@@ -101,7 +101,7 @@ written_barrier as (
     callback_state = excluded.callback_state,
     callback_id = excluded.callback_id,
     callback_due_at = excluded.callback_due_at,
-    -- A callback not yet delivered goes with its generation, and so do its leases.
+    -- A callback that is not delivered yet ends with its generation, and so do its leases.
     callback_token = null,
     callback_attempt = 0,
     callback_attempts_before = 0,
@@ -115,7 +115,7 @@ written_barrier as (
     last_progress_at = clock_timestamp(),
     expires_at = excluded.expires_at,
     closed_at = excluded.closed_at
-  -- Judged on the newest version of the row. Where it is false somebody was faster, and the ask runs again.
+  -- Judged on the newest version of the row. Where it is false another call was faster, and the ask runs again.
   where (
     select
       ask.conflict_policy = 'replace'

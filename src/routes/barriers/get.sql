@@ -1,7 +1,7 @@
 -- GET /executions/:execution_id/barrier
 --
--- State and counts from the one row of the barrier. With `claims` also who holds what, from the partial index on claimed
--- rows: the answer to "why is it not done?". At most 10,000 of them are read, however many there are.
+-- State and counts come from the one row of the barrier. With `claims` the reply also lists the current claims and their
+-- owners, from the partial index on claimed rows: the answer to "why is it not done?". At most 10,000 claims are read.
 --
 -- $1  [{ namespace, execution_id, generation, claims }]
 -- ->  outcome: found | execution_not_found | stale_generation, and the members of the reply
@@ -13,7 +13,7 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, generation_asked, claims_wanted, ord)
 ),
 
--- Once for an execution and not for each ask, as in claim.sql; and so are its moments written.
+-- Looked up, and its moments written as text, once for an execution and not for each ask, as in claim.sql.
 barrier as materialized (
   select
     asked.namespace,
@@ -94,7 +94,7 @@ left join lateral (
         and batches.execution_id = ask.execution_id
         and batches.generation = barrier.generation
         and batches.state = 'claimed'
-        -- Here and not in the ON alone, which would look at the rows first.
+        -- These conditions stand here too, because the ON alone would read the rows first.
         and ask.claims_wanted
         and barrier.batches_kept
       limit 10000

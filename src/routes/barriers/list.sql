@@ -1,8 +1,8 @@
 -- GET /executions
 --
--- One page of barriers, newest first; with a prefix in order of id. Keyset cursors: a page begins behind the last row of
--- the one before, so rows that come and go meanwhile neither shift nor repeat it. A prefix looks at 10,000 ids at most.
--- `namespace || ''` is what the indexes of the lists hold (see the migration).
+-- One page of barriers, newest first, or in order of id if a prefix is given. The cursors are keysets: a page begins behind
+-- the last row of the page before, so rows that come and go meanwhile neither shift nor repeat it. A prefix with a state looks
+-- at 10,000 ids at most. The indexes of the lists hold `namespace || ''` (see the migration).
 --
 -- $1  [{ namespace, state, prefix, after_created_at, after_execution_id, page }]
 -- ->  data, next_created_at, next_execution_id (null: the list has ended)
@@ -47,7 +47,8 @@ barrier_of_state as (
   where ask.prefix is null and ask.state is not null
 ),
 
--- Ids are compared byte for byte, so the ids of a prefix lie together; 64 times the highest character ends them.
+-- Ids are compared byte for byte, so the ids of a prefix lie together. No such id comes after the prefix followed by 64 times
+-- the highest character.
 scanned_barrier as materialized (
   select barrier.*
   from ask
@@ -93,7 +94,7 @@ last_shown as (
   from page, ask
   where page.position = ask.page and exists (select from page where page.position > ask.page)
   union all
-  -- A prefix whose ids were not all looked at goes on behind the last that was.
+  -- If the 10,000 ids looked at gave no row beyond this page, the next page goes on behind the last of them.
   select created_at, execution_id
   from (select * from scanned_barrier order by execution_id desc limit 1) as scanned_barrier
   where (select count(*) from scanned_barrier) = 10000

@@ -1,20 +1,20 @@
 -- POST /executions/:execution_id/batches/:batch_index/claim
 -- POST /executions/:execution_id/batches/claim
 --
--- Of any number of calls for one batch, at birth or at the end of a lease, exactly one is granted. A claim that is not
--- granted writes nothing, and no claim waits for a barrier row: it is ordered at its snapshot.
+-- Any number of calls may claim one batch at the same time, when it is new or when its lease has ended: exactly one is granted.
+-- A claim that is not granted writes nothing. No claim waits for a barrier row; its snapshot decides its place in the order.
 --
 -- $1  [{ namespace, execution_id, batch_index, generation, nonce, claim_key, owner, lease_seconds, inline_bytes }]
---     nonce: the random part of the token that this ask gets if it is granted; a row that bears it is the ask's own
+--     nonce: the random part of the token that a grant gives to this ask; a row with this nonce is the ask's own
 --     inline_bytes: the longest result that the reply carries
 -- ->  outcome: granted | in_progress | finished | closed | exhausted | batch_out_of_range | execution_not_found,
 --     retry_after_seconds, reply
 --
 -- The stages:
 --   ask, barrier     the asks, and the barrier of each execution that they name, looked up once for all of them
---   seen_ask         each ask with its barrier and its batch, as one snapshot has them; it refuses without a write
---   free_batch       the batches that look free there, with the first ask for each
---   written_batch    the upsert of these, judged on the newest version of each row
+--   seen_ask         each ask with its barrier and its batch, as one snapshot has them; a refusal needs no write
+--   free_batch       the batches that look free in the snapshot, with the first ask for each
+--   written_batch    the upsert of the free batches, judged on the newest version of each row
 --   idle_barrier, locked_barrier, touched_barrier
 --                    a grant is progress of its barrier
 --   batch_after      each ask with its batch as it is now
@@ -33,9 +33,9 @@ with ask as materialized (
   )
 ),
 
--- Once for an execution and not for each ask: the row of a busy barrier may have thousands of dead versions, which each
--- look-up steps over, as long as a snapshot elsewhere keeps them. A lateral with `limit 1` stays a look-up by key, whatever
--- the planner believes about an empty table.
+-- The barrier is looked up once for an execution and not for each ask: the row of a busy barrier may have thousands of dead
+-- versions while a snapshot elsewhere keeps them, and each look-up steps over all of them. A lateral with `limit 1` stays a
+-- look-up by key, even when the planner takes the table for an empty one.
 barrier as materialized (
   select
     execution.namespace,
@@ -46,7 +46,7 @@ barrier as materialized (
     barrier.total,
     barrier.max_attempts,
     barrier.last_progress_at,
-    -- Coarse, so that claims do not queue up behind each other for it.
+    -- Coarse, so that claims do not queue up to write this column.
     barrier.last_progress_at + make_interval(secs => least(60, barrier.stuck_after_seconds / 8.0))
       <= clock_timestamp() as progress_is_old
   from (select distinct namespace, execution_id from ask) as execution
@@ -107,8 +107,8 @@ free_batch as materialized (
   order by namespace, execution_id, generation, batch_index, ord
 ),
 
--- Sorted, so that two runs cannot deadlock. No WHERE on the update, so that `returning` always shows the newest version;
--- one verdict for all columns (`offset 0` keeps it single), so that the clock cannot answer two ways.
+-- The rows are sorted, so that two runs cannot deadlock. The update has no WHERE, so that `returning` always shows the newest
+-- version. One verdict serves all columns (`offset 0` keeps it single), so that the clock cannot give two answers.
 written_batch as (
   insert into batches as batch (
     namespace, execution_id, generation, batch_index, state, attempt, max_attempts,
@@ -151,9 +151,9 @@ written_batch as (
     last_seen_at, result, error, outcome_bytes
 ),
 
--- A grant is progress of its barrier, also the grant of another run that came between. It is written after the batches and
--- only where nobody else has the row locked: a claim that waited for a barrier here, with its batches locked, would deadlock
--- with decrements. The same progress is moved once.
+-- A grant is progress of its barrier, and so is the grant of another run that came between. The progress is written after the
+-- batches and only where nobody else has the row locked: a claim that waited for a barrier here, with its batches locked,
+-- would deadlock with decrements. Of several runs that see the same progress, one moves it.
 -- (`closed_at is null`, not `state = 'open'`: the look-up of a row by its key must not fit the indexes of open barriers.)
 idle_barrier as materialized (
   select namespace, execution_id, generation, last_progress_at
@@ -215,7 +215,7 @@ batch_after as (
   ) as lease (begins, ends)
 ),
 
--- The rows of the table of claims, in its order.
+-- These cases are the rows of the README's table of claims, in its order.
 answer as (
   select
     batch_after.*,
@@ -232,7 +232,7 @@ answer as (
     end as outcome,
     case
       when lease_expires_at is not null
-        -- Never longer than the lease, however the clock was set.
+        -- It is never longer than the lease, even after somebody set the clock back.
         then greatest(1, ceil(extract(epoch from lease_expires_at - greatest(begins, clock_timestamp()))))::integer
     end as lease_remaining_seconds
   from batch_after

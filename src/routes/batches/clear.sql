@@ -1,13 +1,13 @@
 -- DELETE /executions/:execution_id/batches
 --
--- Forgets the batches of an execution, every generation of them, once nobody can need them: not while its barrier is open
--- or its callback is yet to be delivered. The lock keeps both from changing meanwhile; the barrier stays as a tombstone that
--- knows its batches are gone.
+-- Forgets the batches of every generation of an execution, once nobody can need them: not while its barrier is open or its
+-- callback is still to be delivered. The lock keeps both from changing meanwhile. The barrier stays as a tombstone, which
+-- records that its batches are gone.
 --
 -- $1  [{ namespace, execution_id, most, begun }]
---     most: how many batches one step forgets at most, and no more than 32 MiB of results, or one batch, so that no step
---     runs into its time-out: each page of a result takes its time, and the row tells its size
---     begun: the generation that a step before this one began with: what was begun is finished, and no other run touched
+--     most: how many batches one step forgets at most. A step also stops at 32 MiB of results, but forgets at least one batch.
+--     So no step runs into its time-out: each page of a result takes time, and the row holds the size of the result
+--     begun: the generation with which the first step began; later steps finish that generation and touch no other run
 -- ->  outcome: cleared | barrier_open | callback_pending | replaced | again, state, generation, cleared, more (whether a step
 --     is left)
 
@@ -28,7 +28,7 @@ barrier as materialized (
   ) as barrier
 ),
 
--- What closed or replaced the barrier while this waited for it wrote batches that are newer than the snapshot.
+-- If a call closed or replaced the barrier while this one waited for it, that call wrote batches newer than the snapshot.
 judged_ask as materialized (
   select
     ask.*,
@@ -99,7 +99,7 @@ step_taken as materialized (
   ) as step (cleared, found, taken)
 ),
 
--- From the first step on, so that nobody is told less than the truth if the others never come.
+-- The first step already writes this, so that replies stay true even if the later steps never come.
 emptied_barrier as (
   update barriers
   set batches_kept = false

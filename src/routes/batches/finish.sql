@@ -1,10 +1,10 @@
 -- POST /executions/:execution_id/batches/:batch_index/finish
 --
--- Records the outcome of a batch of an execution without a barrier: the idempotency record on its own. Only the current
--- token does, once; the same token again is a duplicate.
+-- Records the outcome of a batch of an execution without a barrier: the idempotency record on its own. Only the current token
+-- can do that, and only once; the same token again is a duplicate.
 --
 -- $1  [{ namespace, execution_id, batch_index, token, nonce, status, result, error }]
---     nonce: what this ask recorded is told by it, also when the run is repeated
+--     nonce: marks what this ask wrote; a repeat that finds its own nonce answers as the first time
 -- ->  outcome: recorded | duplicate | stale_token | barrier_exists | batch_not_found, status, same, attempt
 
 with ask as materialized (
@@ -19,7 +19,7 @@ with ask as materialized (
   )
 ),
 
--- Once for an execution and not for each ask, as in claim.sql.
+-- Looked up once for an execution and not for each ask, as in claim.sql.
 execution as materialized (
   select asked.namespace, asked.execution_id, barrier.generation is not null as has_barrier
   from (select distinct namespace, execution_id from ask) as asked
@@ -31,7 +31,8 @@ execution as materialized (
   ) as barrier on true
 ),
 
--- The generation is a column, not a constant: that would fit the index of retention, which is ordered by age.
+-- The generation is a column and not a constant: with a constant the planner could take the index of retention, which is
+-- ordered by age.
 batch_key as materialized (
   select distinct namespace, execution_id, 0 as generation, batch_index
   from ask
@@ -120,7 +121,7 @@ select
   outcome,
   case when status in ('succeeded', 'failed') then status end as status,
   case when outcome = 'duplicate' then same end as same,
-  -- It may be the same JSON with its keys in another order, which has as many bytes: then the service compares them.
+  -- The same JSON with its keys in another order has as many bytes: where the lengths are equal, the service compares the two.
   case
     when outcome = 'duplicate' and not same and status = status_asked
       and octet_length(outcome_recorded::text) = octet_length(coalesce(result, error)::text)

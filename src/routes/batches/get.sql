@@ -1,6 +1,6 @@
 -- GET /executions/:execution_id/batches/:batch_index
 --
--- One batch with its result or error. In range without a row, or released, it is unclaimed.
+-- One batch with its result or error. A released batch is unclaimed, and so is a batch in range that has no row.
 --
 -- $1  [{ namespace, execution_id, batch_index, generation }]
 -- ->  outcome: found | batch_not_found | execution_not_found | stale_generation | batches_forgotten, generation, reply

@@ -1,7 +1,7 @@
 -- POST /executions/:execution_id/batches/:batch_index/heartbeat
 --
--- Only the worker that shows the current token extends a lease, and only while the barrier is open. A lease that ran out but
--- was not taken over is extended too: the token decides, not the clock.
+-- Only a call with the current token extends a lease, and only while the barrier is open. A lease that ran out but was not
+-- taken over is extended too: the token decides, not the clock.
 --
 -- $1  [{ namespace, execution_id, batch_index, token, lease_seconds }]
 -- ->  outcome: extended | stale_token | stale_generation | barrier_closed | batch_not_found, status, generation, attempt,
@@ -16,7 +16,7 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, batch_index, token_shown, lease_asked, ord)
 ),
 
--- Once for an execution and not for each ask, as in claim.sql.
+-- Looked up once for an execution and not for each ask, as in claim.sql.
 barrier as materialized (
   select execution.namespace, execution.execution_id, coalesce(barrier.generation, 0) as generation,
     barrier.state as barrier_state, barrier.reason, barrier.last_progress_at,
@@ -80,7 +80,7 @@ extended_batch as (
   returning batches.namespace, batches.execution_id, batches.generation, batches.batch_index, batches.lease_expires_at
 ),
 
--- An extension is progress of its barrier, moved as a grant moves it: see claim.sql.
+-- An extension is progress of its barrier, and is written as that of a grant: see claim.sql.
 idle_barrier as materialized (
   select namespace, execution_id, generation, last_progress_at
   from barrier

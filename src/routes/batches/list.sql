@@ -1,7 +1,7 @@
 -- GET /executions/:execution_id/batches
 --
--- One page of batches in index order, bounded whatever was asked: by `page` members, 1 MiB of results, or 10,000 indexes
--- looked at. Unclaimed ones have no row, so they are the indexes of a window that no row of another state covers.
+-- One page of batches in index order. Every page is bounded: by `page` members, 1 MiB of results, and 10,000 indexes looked
+-- at. Most unclaimed batches have no row, so they are the indexes of a window that no row of another state covers.
 --
 -- $1  [{ namespace, execution_id, generation, state, after, page }]
 -- ->  outcome: found | execution_not_found | stale_generation | batches_forgotten, generation, data, next_after (null: the list
@@ -77,7 +77,7 @@ candidate as (
   from unclaimed
 ),
 
--- At least one, however large.
+-- A page holds at least one batch, however large.
 page as materialized (
   select *
   from (

@@ -1,7 +1,7 @@
 -- POST /executions/:execution_id/batches/:batch_index/release
 --
--- Gives a batch back, free for the next delivery at once. Only the current token does; the same token again, before the next
--- grant, answers the same.
+-- Gives a batch back, so that the next delivery finds it free at once. Only the current token can do that; the same token
+-- again, before the next grant, gets the same answer.
 --
 -- $1  [{ namespace, execution_id, batch_index, token }]
 -- ->  outcome: released | stale_token | stale_generation | barrier_closed | batch_not_found, status, generation, attempt,
@@ -14,7 +14,7 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, batch_index, token_shown, ord)
 ),
 
--- Once for an execution and not for each ask, as in claim.sql.
+-- Looked up once for an execution and not for each ask, as in claim.sql.
 barrier as materialized (
   select execution.namespace, execution.execution_id, coalesce(barrier.generation, 0) as generation,
     barrier.state as barrier_state, barrier.reason

@@ -1,7 +1,7 @@
 -- POST /executions/:execution_id/callback/ack
 --
--- Ends a pulled callback: it is delivered. Only the token of the newest lease does that, also when the lease is over or given
--- back by retry, as long as nobody was leased the callback since. The same token again answers the same.
+-- Marks a pulled callback as delivered. Only the token of the newest lease can do that, even after the lease is over or was
+-- given back by retry, as long as there is no newer lease. The same token again gets the same answer.
 --
 -- $1  [{ namespace, execution_id, token }], one object
 -- ->  outcome: delivered | execution_not_found | stale_generation | callback_not_found | stale_token, generation, attempt,
@@ -28,7 +28,7 @@ barrier as materialized (
   ) as barrier
 ),
 
--- The tokens of callbacks that are posted are the service's own.
+-- A posted callback has a token too, but only the service uses it.
 judged_ask as materialized (
   select
     ask.namespace,

@@ -1,11 +1,11 @@
 -- POST /callbacks/claim
 --
 -- Leases callbacks of a queue: those that are due, and those whose lease is over, highest priority first, then longest due.
--- The message is built from committed rows when it is first leased, and never again. A lease bears nothing by which a repeat
--- could find it without reading all leases of the queue, so this is not sent again after a lost connection: what was leased
--- then is due again when its lease ends.
+-- The message is built from committed rows at the first lease, and never again. A repeat could find its own leases only by
+-- reading all leases of the queue, so this statement is not sent again after a lost connection: callbacks that it had leased
+-- are due again when their leases end.
 --
--- The cost is that of ten look-ups in the index of what is not settled, and of what is taken.
+-- It costs ten look-ups in the index of unsettled callbacks, one for each priority, and a write for each callback taken.
 --
 -- $1  [{ namespace, queue, most, lease_seconds, inline_bytes, public_url, reply_bytes }], one object
 -- ->  callbacks, taken (how many), more (whether others may be due)
@@ -20,7 +20,7 @@ with ask as materialized (
 ),
 
 -- A lateral join is a nested loop: it reads the priorities in this order, each by age, and stops at the limit. So nothing is
--- sorted, and nothing is locked that is not among the first. A row that is locked is another caller's.
+-- sorted, and no row beyond the limit is locked. A row that is already locked belongs to another caller.
 locked_barrier as materialized (
   select due.*, row_number() over () as position
   from ask
@@ -38,7 +38,7 @@ locked_barrier as materialized (
         and barriers.callback_queue = ask.queue
         and barriers.callback_priority = priority
         and barriers.callback_state in ('due', 'delivering')
-        -- Not clock_timestamp(), which cannot be an index condition.
+        -- This is not clock_timestamp(), because that cannot be an index condition.
         and barriers.callback_due_at <= now()
       order by barriers.callback_due_at
       limit ask.most
@@ -48,8 +48,8 @@ locked_barrier as materialized (
   ) as due
 ),
 
--- The lock returned the newest version. If it is of a later generation than the one in the snapshot, its batches are not in
--- the snapshot either, and its message would be wrong for ever. The first is taken however large it is.
+-- The lock returned the newest version. If that has a later generation than the snapshot, its batches are not in the snapshot
+-- either, and its message would be wrong for ever. The first callback is taken however large it is.
 chosen_barrier as materialized (
   select sized.*
   from (

@@ -1,6 +1,6 @@
 -- GET /executions/:execution_id/callback
 --
--- The callback of the current generation, with its newest attempts. Its barrier's closing made it due, in the same statement.
+-- The callback of the current generation, with its newest attempts. The statement that closed the barrier made it due.
 --
 -- $1  [{ namespace, execution_id }], one object
 -- ->  outcome: found | callback_not_found | execution_not_found, reply

@@ -1,8 +1,8 @@
 -- POST /executions/:execution_id/callback/redeliver
 --
--- Makes a callback due now, with the same id and message, in whatever state it is: delivered, given up, waiting for its next
--- attempt, given back for later, or leased. Tokens of earlier leases are void, so that whoever has it now cannot settle it any
--- more, and the schedule of posts begins anew. One that is due already keeps its place among those that are.
+-- Makes a callback due now, with the same id and message, whether it is delivered, given up, waiting for its next attempt,
+-- given back for later, or leased. Tokens of earlier leases are void, so a worker that holds it now cannot settle it any more.
+-- The schedule of posts begins anew. A callback that is already due keeps its place among the others.
 --
 -- $1  [{ namespace, execution_id }], one object
 -- ->  outcome: due | execution_not_found | callback_not_found, callback_state, callback_id, reply

@@ -1,7 +1,7 @@
 -- POST /executions/:execution_id/callback/retry
 --
--- Gives a pulled callback back, due after a delay. Only the token of the newest lease does that, also when the lease is over,
--- and only once: the same token again answers the same and leaves the delay as it is. What was delivered stays so.
+-- Gives a pulled callback back, due after a delay. Only the token of the newest lease can do that, even after the lease is
+-- over, and only once: the same token again gets the same answer and leaves the delay as it is. A delivered callback stays so.
 --
 -- $1  [{ namespace, execution_id, token, delay_seconds, error }], one object
 -- ->  outcome: due | execution_not_found | stale_generation | callback_not_found | stale_token, generation, attempt,
@@ -32,7 +32,7 @@ barrier as materialized (
   ) as barrier
 ),
 
--- The tokens of callbacks that are posted are the service's own.
+-- A posted callback has a token too, but only the service uses it.
 judged_ask as materialized (
   select
     ask.*,

@@ -20,7 +20,7 @@ function integer(minimum: number, maximum: number) {
     .pipe(z.int().min(minimum).max(maximum))
 }
 
-/** What stands between separators; nothing when the variable is not set. */
+/** The items between separators; none when the variable is not set. */
 function list(separator: RegExp, isItem: (text: string) => boolean, rule: string) {
   return z
     .string()
@@ -31,7 +31,7 @@ function list(separator: RegExp, isItem: (text: string) => boolean, rule: string
 
 const flag = z.enum(['true', 'false']).transform(word => word === 'true')
 
-/** The whole configuration. Its names, defaults, bounds and sentences are what `--help` and the README print. */
+/** The whole configuration. `--help` and the README print its names, defaults, bounds and sentences. */
 export const Config = z
   .object({
     DATABASE_URL: z
@@ -50,7 +50,7 @@ export const Config = z
     LOG_LEVEL: z
       .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
       .default('info')
-      .describe('The least level that is logged.'),
+      .describe('The lowest level that is logged.'),
     ROLLCALL_DATA_DIR: z
       .string()
       .default('.rollcall')
@@ -60,30 +60,34 @@ export const Config = z
       .describe('Whether serve brings the schema up to date; otherwise run rollcall migrate.'),
     ROLLCALL_ALLOW_UNSAFE_DURABILITY: flag
       .default(false)
-      .describe('Whether to be ready on a database that may lose acknowledged writes.'),
+      .describe('Whether the service is ready on a database that may lose acknowledged writes.'),
     ROLLCALL_PREPARED_STATEMENTS: flag
       .default(true)
       .describe(
-        'Named prepared statements; false behind a transaction pooler that cannot track them.',
+        'Whether prepared statements have names; set false behind a transaction pooler that cannot track them.',
       ),
     ROLLCALL_POOL_SIZE: integer(1, 500).default(10).describe('Connections to Postgres.'),
     ROLLCALL_POOL_WAIT_SECONDS: integer(1, 60)
       .default(2)
       .describe(
-        'How long a request waits for a connection, for room for its body, or behind a shared run that hangs, before 503 overloaded.',
+        'How long a request waits for a connection, for room for its body, or behind a shared run that hangs; then it gets 503 overloaded.',
       ),
     ROLLCALL_STATEMENT_TIMEOUT_SECONDS: integer(1, 3600)
       .default(5)
       .describe('How long one statement may run.'),
     ROLLCALL_LOCK_TIMEOUT_SECONDS: integer(1, 3600)
       .default(2)
-      .describe('How long one statement waits for a row that somebody else has locked.'),
+      .describe('How long one statement waits for a row that another transaction has locked.'),
     ROLLCALL_DRAIN_SECONDS: integer(0, 600)
       .default(0)
-      .describe('How long /readyz is red after SIGTERM before requests are refused.'),
+      .describe(
+        'How long requests are still served after SIGTERM, while /readyz already answers 503.',
+      ),
     ROLLCALL_SHUTDOWN_SECONDS: integer(1, 600)
       .default(10)
-      .describe('How long requests in flight may take after that before the process ends.'),
+      .describe(
+        'How long a process that refuses new requests waits for those in flight before it ends.',
+      ),
     ROLLCALL_BODY_LIMIT_BYTES: integer(KiB, 256 * MiB)
       .default(MiB)
       .describe('Largest request body.'),
@@ -93,7 +97,7 @@ export const Config = z
     ROLLCALL_BODIES_LIMIT_BYTES: integer(MiB, 16 * 1024 * MiB)
       .default(32 * MiB)
       .describe(
-        'Request bodies held at once, or the largest one if that is more; the next ones wait, then get 503 overloaded.',
+        'Size of all request bodies held at once, but at least of the largest one; further bodies wait, then get 503 overloaded.',
       ),
     ROLLCALL_RESULT_LIMIT_BYTES: integer(1, 64 * MiB)
       .default(256 * KiB)
@@ -110,7 +114,7 @@ export const Config = z
     ROLLCALL_INLINE_RESULTS_BYTES: integer(0, 16 * MiB)
       .default(MiB)
       .describe(
-        'Largest results that a callback carries itself; larger ones are at its results_url.',
+        'Largest results that a callback carries itself; larger ones are fetched from its results_url.',
       ),
     ROLLCALL_PUBLIC_URL: z
       .string()
@@ -119,27 +123,27 @@ export const Config = z
         'a URL without credentials, without query and without a slash at its end',
       )
       .optional()
-      .describe('What results_url begins with; without it results_url is a path.'),
+      .describe('Beginning of each results_url; without it results_url is a path.'),
     ROLLCALL_HOSTS: list(
       /\s*,\s*/,
       name => /^[\w-]+(\.[\w-]+)*\.?$/.test(name),
       'host names with commas between, without ports',
     ).describe(
-      'Names that requests may give as their Host, besides addresses, localhost and the name in ROLLCALL_PUBLIC_URL; others are 403. Without it every name is taken, but on a loopback HOST.',
+      'Names that a request may give as its Host. Addresses, localhost and the name in ROLLCALL_PUBLIC_URL are always allowed; other names get 403. Without it every name is allowed, unless HOST is a loopback address.',
     ),
     ROLLCALL_WEBHOOK_SECRET: list(
       /\s+/,
       isSecret,
       'whsec_ and the base64 of 24 to 64 bytes, or several of them with spaces between',
     ).describe(
-      'Secrets that sign callbacks, each whsec_ and base64; several, newest first, rotate.',
+      'Secrets that sign callbacks, each whsec_ and base64. To rotate them, give several, newest first.',
     ),
     ROLLCALL_CALLBACK_ALLOW: list(
       /\s*,\s*/,
       isAllowable,
       'host names, addresses and CIDR ranges with commas between',
     ).describe(
-      'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS. Only hosts named here are looked up in search domains.',
+      'Private hosts, addresses and CIDR ranges that callbacks may reach, also without TLS. Search domains are used only for hosts named here.',
     ),
     ROLLCALL_REAPER_REST_SECONDS: integer(1, 3600)
       .default(5)
@@ -147,7 +151,7 @@ export const Config = z
     ROLLCALL_EXHAUSTED_GRACE_SECONDS: integer(0, DAY)
       .default(60)
       .describe(
-        'How long after the end of its lease the holder of the last attempt may still record an outcome, before the reaper records `attempts_exhausted`.',
+        'How long the last attempt may still record an outcome after its lease ended. Then the reaper records `attempts_exhausted`.',
       ),
     ROLLCALL_RETAIN_CLAIMS_SECONDS: integer(60, 10 * YEAR)
       .default(DAY)
@@ -158,11 +162,11 @@ export const Config = z
     ROLLCALL_RETAIN_BATCHES_SECONDS: integer(60, 10 * YEAR)
       .default(7 * DAY)
       .describe(
-        'How long batches are kept once the barrier is closed and its callback settled, and how long a callback waits in a queue.',
+        'How long batches are kept after the barrier closed and its callback settled; also how long a callback waits in a queue.',
       ),
     ROLLCALL_RETAIN_TOMBSTONES_SECONDS: integer(60, 10 * YEAR)
       .default(30 * DAY)
-      .describe('How long a closed barrier is kept; not less than its batches.'),
+      .describe('How long a closed barrier is kept; at least as long as its batches.'),
   })
   .check(
     z.refine(
@@ -177,14 +181,14 @@ export const Config = z
 
 export type Config = z.output<typeof Config>
 
-/** Reads the environment, the only place that does. Throws one sentence per wrong variable. */
+/** Reads the environment. Throws one sentence for each wrong variable. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const names = Object.keys(Config.shape)
   const secrets = new Map(
     names.filter(secret).map(name => [name, secretOf(name, environment)] as const),
   )
   const refusals = [...secrets.values()].flatMap(({ refusal }) => refusal ?? [])
-  // An empty variable is one that is not set, as compose files and CI systems write it.
+  // Compose files and CI systems write an unset variable as an empty one.
   const given = Object.fromEntries(
     names.flatMap(name => {
       const value = secrets.has(name) ? secrets.get(name)?.value : environment[name]
@@ -200,7 +204,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   throw new StartFailure([...refusals, ...(wrong ?? [])].join('\n'))
 }
 
-/** A sentence for each ROLLCALL_ variable that nothing reads, with the nearest name that something does. */
+/** A sentence for each ROLLCALL_ variable that nothing reads, with the nearest name that is read. */
 export function unknownVariables(environment: NodeJS.ProcessEnv = process.env): string[] {
   const known = Object.keys(Config.shape).flatMap(name =>
     secret(name) ? [name, fileVariable(name)] : [name],
@@ -246,20 +250,20 @@ function fileSetting(name: string): Setting {
   return { name: fileVariable(name), description, fallback: '', bounds: '' }
 }
 
-/** The configuration in force, fit to be shown: no password and no secret leaves it. */
+/** The configuration in force, safe to show: without any password or secret. */
 export function shown(config: Config): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(config).map(([name, value]) => [name, secret(name) ? hidden(value) : value]),
   )
 }
 
-/** Of the URL everything but its credentials is shown, of other secrets how many there are. */
+/** Shows a URL without its credentials, and only the number of other secrets. */
 function hidden(value: unknown): unknown {
   if (typeof value === 'string') return withoutCredentials(value)
   return Array.isArray(value) ? value.map(() => '***') : value
 }
 
-/** A password may hold an @ of its own, or be a parameter, of which there is more than one. */
+/** A password may contain an @. It may also stand in a parameter, and several parameters can hold one. */
 function withoutCredentials(url: string): string {
   return url
     .replace(/\/\/[^/?]*@/, '//***@')

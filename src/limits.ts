@@ -21,18 +21,18 @@ import { MOST_BYTES as MOST_LINE_BYTES } from './webhook/line.ts'
 import { LIMITS } from './webhook/post.ts'
 import { ATTEMPTS, MOST_SECONDS } from './webhook/schedule.ts'
 
-/** What the statements themselves bound, in their files: a test finds these numbers there. */
+/** Bounds that stand in the SQL files: a test finds these numbers there. */
 export const inSql = { countedClaims: 10_000, pageBytes: 1_048_576, forgottenBytes: 33_554_432 }
 
 const fallback = readConfig({})
 const overloaded = `waits ${fallback.ROLLCALL_POOL_WAIT_SECONDS} s, then 503 \`overloaded\``
 
-/** As in the README: what; of one caller or receiver; of all together in one replica; what is beyond; what changes it. */
+/** The columns of the README: the thing; its limit for one caller or receiver; for one replica; the result beyond it; the setting. */
 const rows = `
 sockets | | ${count(MOST_SOCKETS)}, or half of the descriptors that are left | closed at once | \`ulimit -n\`
 an idle socket | ${seconds(sockets.KEEP_ALIVE_MS)}; ${seconds(sockets.SCARCE_KEEP_ALIVE_MS)} when three quarters of all are open | | closed |
 requests of a socket that wait for replies | ${sockets.MOST_QUEUED} | | the socket is cut |
-replies that are not taken | ${seconds(sockets.PATIENCE_MS)} for one | ${bytes(sockets.MOST_UNREAD_BYTES)} | that socket is cut; of all, the one whose reply waits longest |
+replies that callers do not read | ${seconds(sockets.PATIENCE_MS)} for one | ${bytes(sockets.MOST_UNREAD_BYTES)} | the socket is cut; beyond the total, the one whose reply waits longest |
 the head of a request | ${bytes(maxHeaderSize)}, ${seconds(sockets.HEAD_MS)} | | 431, 408 |
 a name in a path | ${count(MOST_PARAMETER_CHARACTERS)} characters | | 414 |
 a request until it has arrived | ${seconds(sockets.REQUEST_MS)} | | 408 |
@@ -45,12 +45,12 @@ nesting of a body | ${fallback.ROLLCALL_JSON_DEPTH_LIMIT} | | 400 | \`ROLLCALL_J
 outside of callers' JSON: members of an array; a string; keys and values | ${count(MOST_MEMBERS)}; ${bytes(MOST_VALUE_BYTES)}; ${count(MOST_VALUES)} | | 400 |
 \`result\` | ${bytes(fallback.ROLLCALL_RESULT_LIMIT_BYTES)} | | 413 | \`ROLLCALL_RESULT_LIMIT_BYTES\`
 \`error\` | ${bytes(fallback.ROLLCALL_ERROR_LIMIT_BYTES)} | | 413 | \`ROLLCALL_ERROR_LIMIT_BYTES\`
-\`metadata\`; \`kwargs\` with \`headers\` | ${bytes(MOST_DATA_BYTES)} | | 413; 400 if only together |
+\`metadata\`; \`kwargs\` with \`headers\` | ${bytes(MOST_DATA_BYTES)} | | 413; 400 if only their sum is larger |
 \`errors\` of a refusal | ${MOST_ERRORS} | | \`detail\` says how many more |
 connections to Postgres | | ${fallback.ROLLCALL_POOL_SIZE} | ${overloaded} | \`ROLLCALL_POOL_SIZE\`, \`ROLLCALL_POOL_WAIT_SECONDS\`
 a statement | ${fallback.ROLLCALL_STATEMENT_TIMEOUT_SECONDS} s | | 503 | \`ROLLCALL_STATEMENT_TIMEOUT_SECONDS\`
-its wait for a locked row | ${fallback.ROLLCALL_LOCK_TIMEOUT_SECONDS} s | half of the connections wait so | 503 | \`ROLLCALL_LOCK_TIMEOUT_SECONDS\`
-batches of a call; of a run that calls share | ${count(MOST_MEMBERS)} | ${count(MOST_ASKS)} or ${bytes(MOST_RUN_BYTES)} | 400; the others are in the next run |
+its wait for a locked row | ${fallback.ROLLCALL_LOCK_TIMEOUT_SECONDS} s | half of the connections may wait so | 503 | \`ROLLCALL_LOCK_TIMEOUT_SECONDS\`
+batches of a call; of a run that calls share | ${count(MOST_MEMBERS)} | ${count(MOST_ASKS)} or ${bytes(MOST_RUN_BYTES)} | 400; the others go into the next run |
 calls that wait for a run | | ${count(MOST_WAITING)} | 503 \`overloaded\` |
 batches of a barrier | ${count(fallback.ROLLCALL_TOTAL_LIMIT)} | | 400 | \`ROLLCALL_TOTAL_LIMIT\`
 a page of a list | ${count(MOST_OF_PAGE)} members, ${bytes(inSql.pageBytes)} of results | | the next page |
@@ -59,13 +59,13 @@ callbacks of one pull | ${MOST_PULLED}, ${bytes(REPLY_BYTES)} | | 400; the other
 reads with \`detail=claims\` | ${count(inSql.countedClaims)} claims are counted | ${MOST_AT_ONCE} at once; answers are shared for ${seconds(MOST_AGE_MS)} | \`claims_counted_in_full\` is false; the others wait |
 batches that one statement forgets | ${count(MOST_CLEARED)}, ${bytes(inSql.forgottenBytes)} | | the next statement |
 judging readiness | | once in ${seconds(JUDGED_EVERY_MS)} | probes share the verdict |
-attempts under way | ${places.MOST_OF_RECEIVER} to a receiver, 1 to a silent one; ${count(MOST_ATTEMPTS * places.SHARE_OF_NETWORK)} to an address | ${count(MOST_ATTEMPTS)}, or half of the descriptors that are left; above ${count(MOST_ATTEMPTS * places.SHARE_THAT_CROWDS)} one to each receiver | waits for its turn | \`ulimit -n\`
-attempts that began in the last ${places.FRESH_MS} ms | ${places.FRESH_OF_HOST} to a host, ${places.FRESH_OF_NETWORK} to an address | ${places.FRESH} | waits for its turn |
-messages above ${bytes(places.LARGE_BYTES)} under way | | ${bytes(places.LARGE_LIMIT_BYTES)} | waits for its turn |
-of these three, for receivers that took more than ${seconds(SLOW_MS)} | | three quarters; for those never called seven eighths | waits for its turn |
-an attempt | ${seconds(LIMITS.connect_ms)} to connect, ${seconds(LIMITS.attempt_ms)} to its status, ${seconds(LIMITS.response_ms)} more; ${bytes(MOST_LINE_BYTES)} | | cut; a status that came counts |
+callback attempts under way | ${places.MOST_OF_RECEIVER} to a receiver, 1 to a silent one; ${count(MOST_ATTEMPTS * places.SHARE_OF_NETWORK)} to an address | ${count(MOST_ATTEMPTS)}, or half of the descriptors that are left; above ${count(MOST_ATTEMPTS * places.SHARE_THAT_CROWDS)} one to each receiver | waits for its turn | \`ulimit -n\`
+callback attempts that began in the last ${places.FRESH_MS} ms | ${places.FRESH_OF_HOST} to a host, ${places.FRESH_OF_NETWORK} to an address | ${places.FRESH} | waits for its turn |
+callbacks above ${bytes(places.LARGE_BYTES)} under way | | ${bytes(places.LARGE_LIMIT_BYTES)} | waits for its turn |
+the share of slow receivers (above ${seconds(SLOW_MS)}) in these three | | three quarters; seven eighths for those never called | waits for its turn |
+an attempt | ${seconds(LIMITS.connect_ms)} to connect, ${seconds(LIMITS.attempt_ms)} to its status, ${seconds(LIMITS.response_ms)} more; ${bytes(MOST_LINE_BYTES)} | | cut; a status that arrived counts |
 attempts of a callback | ${ATTEMPTS} | | \`dead\` |
-a wait that \`Retry-After\` asks for | ${MOST_SECONDS / 3600} h | | that long |
+a wait that \`Retry-After\` asks for | ${MOST_SECONDS / 3600} h | | shortened to that |
 lines of log for a code of 503 | | one in ${seconds(EVERY_MS)} | a count in the next line |
 `
 

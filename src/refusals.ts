@@ -1,14 +1,14 @@
 /**
- * Every refusal, once: its code, its HTTP status and its sentence. The statements return these codes, the
+ * Every refusal, once: its code, its HTTP status and its sentence. The statements return these codes. The
  * OpenAPI document and the README are made from this table.
  */
 export const refusals = {
   invalid_request: [400, 'The request breaks a rule of the schema; see errors.'],
   forbidden: [
     403,
-    'A browser sent the request for a page of another site, or under a foreign Host.',
+    'A page of another site sent the request through a browser, or its Host is foreign.',
   ],
-  execution_not_found: [404, 'There is no barrier of this execution, or not of this generation.'],
+  execution_not_found: [404, 'This execution has no barrier, or none of this generation.'],
   batch_not_found: [404, 'This batch was never claimed, or its execution does not have it.'],
   callback_not_found: [404, 'The barrier of this execution has no callback.'],
   route_not_found: [404, 'There is no such route; see /docs.'],
@@ -18,24 +18,24 @@ export const refusals = {
   barrier_open: [409, 'The barrier of this execution is still open; abort it first.'],
   barrier_closed: [409, 'The barrier is closed; this batch was not counted and will not be.'],
   callback_pending: [409, 'The callback of this execution is still due or being delivered.'],
-  stale_token: [409, 'Another grant is newer than this token, or what it was for is over.'],
+  stale_token: [409, 'This token is not the current one, or its work is already settled.'],
   stale_generation: [
     409,
-    'A newer run of this execution is current; this call is of an older one.',
+    'A newer run of this execution is current; this call belongs to an older one.',
   ],
   batches_forgotten: [
     410,
     'The batches of this execution are forgotten; the counts of its barrier are kept.',
   ],
   payload_too_large: [413, 'The body, or a value in it, is larger than the limit.'],
-  uri_too_long: [414, 'The path is longer than any route.'],
+  uri_too_long: [414, 'The path is longer than that of any route.'],
   unsupported_media_type: [
     415,
-    'The body has to be application/json in UTF-8, without an encoding.',
+    'The body must be application/json in UTF-8, without a Content-Encoding.',
   ],
-  expectation_failed: [417, 'The only Expect that is met is 100-continue.'],
+  expectation_failed: [417, 'The service meets no Expect other than 100-continue.'],
   batch_out_of_range: [422, 'The batch index is not below the total of the barrier.'],
-  enqueue_mismatch: [422, 'The barrier, or the Idempotency-Key, is known with other content.'],
+  enqueue_mismatch: [422, 'The barrier, or the Idempotency-Key, exists with other content.'],
   unstorable_json: [422, 'The JSON holds NUL or a lone surrogate, which Postgres cannot store.'],
   callback_url_refused: [422, 'The callback URL may not be called from here.'],
   headers_too_large: [431, 'The request headers are larger than the limit.'],
@@ -48,13 +48,13 @@ export const refusals = {
 
 export type RefusalCode = keyof typeof refusals
 
-/** What a refused call may have done: nothing, or nobody can tell and the same call has to be repeated. */
+/** The effect of a refused call: none, or unknown, and then the same call has to be repeated. */
 export type Effect = 'none' | 'unknown'
 
-/** Members of the problem beside the standard ones: the truth that a worker needs. */
+/** Members of the problem beside the standard ones: the facts that a worker needs. */
 export type RefusalMembers = Readonly<Record<string, unknown>>
 
-/** A refusal on its way to the caller. `detail` says it for this request; without it the table's sentence stands. */
+/** A refusal on its way to the caller. `detail` is about this request; without it the table's sentence is used. */
 export class Refusal extends Error {
   override name = 'Refusal'
   readonly code: RefusalCode
@@ -72,7 +72,7 @@ export class Refusal extends Error {
     this.headers = headers
   }
 
-  /** The same, of a call that may have had an effect before it was refused. */
+  /** The same refusal for a call that may have had an effect before it failed. */
   inDoubt(): Refusal {
     const { code, members, headers, cause } = this
     // Only a 5xx says that something may have been stored.
@@ -86,8 +86,8 @@ export class Refusal extends Error {
   }
 
   /**
-   * The body of the reply (RFC 9457). Every 5xx says what effect the call may have had. A batch's own status is told as
-   * `batch_status`, because `status` is the reply's.
+   * The body of the reply (RFC 9457). Every 5xx names the effect that the call may have had. A batch's own status is
+   * called `batch_status`, because `status` is the reply's.
    */
   get problem(): Record<string, unknown> {
     const { status, code, message } = this
@@ -106,12 +106,12 @@ export class Refusal extends Error {
   }
 }
 
-/** Nothing was begun: come again in a second. */
+/** Nothing was begun; the caller may try again in a second. */
 export function overloaded(): Refusal {
   return new Refusal('overloaded', {}, { headers: { 'retry-after': '1' } })
 }
 
-/** Whether a worker that is refused so may acknowledge its message: nothing is left to do for this batch. */
+/** Whether a worker that gets this refusal may acknowledge its message, because nothing is left to do for this batch. */
 export function isSettled(code: string, batchStatus: string | undefined): boolean {
   return (
     code === 'stale_generation' ||

@@ -538,7 +538,7 @@ t.test('a body of another media type is refused', async t => {
       t.equal(reply.status, 415, `${url} ${type}`)
       t.strictSame(reply.body, {
         type: 'urn:rollcall:problem:unsupported_media_type',
-        title: 'The body has to be application/json in UTF-8, without an encoding.',
+        title: 'The body must be application/json in UTF-8, without a Content-Encoding.',
         status: 415,
         detail: `The Content-Type has to be application/json, got ${type}.`,
         code: 'unsupported_media_type',

@@ -193,9 +193,9 @@ t.test('a path parameter longer than any id is too long', async t => {
     t.equal(status, 414)
     t.strictSame(body, {
       type: 'urn:rollcall:problem:uri_too_long',
-      title: 'The path is longer than any route.',
+      title: 'The path is longer than that of any route.',
       status: 414,
-      detail: 'The path is longer than any route.',
+      detail: 'The path is longer than that of any route.',
       code: 'uri_too_long',
     })
   }

@@ -215,7 +215,7 @@ batch_after as (
   ) as lease (begins, ends)
 ),
 
--- These cases are the rows of the README's table of claims, in its order.
+-- The cases are judged in this order: an earlier one wins.
 answer as (
   select
     batch_after.*,

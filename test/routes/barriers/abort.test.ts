@@ -101,9 +101,9 @@ t.test('an abort of an older generation is stale and one of a newer is not found
   t.equal(older.status, 409)
   t.strictSame(older.body, {
     type: 'urn:rollcall:problem:stale_generation',
-    title: 'A newer run of this execution is current; this call is of an older one.',
+    title: 'A newer run of this execution is current; this call belongs to an older one.',
     status: 409,
-    detail: 'A newer run of this execution is current; this call is of an older one.',
+    detail: 'A newer run of this execution is current; this call belongs to an older one.',
     code: 'stale_generation',
     generation: 2,
   })
@@ -121,9 +121,9 @@ t.test('without a barrier there is nothing to abort', async t => {
     t.equal(reply.status, 404)
     t.strictSame(reply.body, {
       type: 'urn:rollcall:problem:execution_not_found',
-      title: 'There is no barrier of this execution, or not of this generation.',
+      title: 'This execution has no barrier, or none of this generation.',
       status: 404,
-      detail: 'There is no barrier of this execution, or not of this generation.',
+      detail: 'This execution has no barrier, or none of this generation.',
       code: 'execution_not_found',
     })
   }

@@ -181,9 +181,9 @@ t.test('a token that was taken over changes nothing', async t => {
   const stale = await s.decrement('stale', { batch_index: 0, token: old.token, result: 'zombie' })
   const problem = {
     type: 'urn:rollcall:problem:stale_token',
-    title: 'Another grant is newer than this token, or what it was for is over.',
+    title: 'This token is not the current one, or its work is already settled.',
     status: 409,
-    detail: 'Another grant is newer than this token, or what it was for is over.',
+    detail: 'This token is not the current one, or its work is already settled.',
     code: 'stale_token',
     batch_index: 0,
     attempt: 2,
@@ -272,9 +272,9 @@ t.test('old workers and old messages of a replaced generation are fenced', async
   t.equal(byMessage.status, 409)
   t.strictSame(byMessage.body, {
     type: 'urn:rollcall:problem:stale_generation',
-    title: 'A newer run of this execution is current; this call is of an older one.',
+    title: 'A newer run of this execution is current; this call belongs to an older one.',
     status: 409,
-    detail: 'A newer run of this execution is current; this call is of an older one.',
+    detail: 'A newer run of this execution is current; this call belongs to an older one.',
     code: 'stale_generation',
     batch_index: 0,
     generation: 2,
@@ -365,9 +365,9 @@ t.test('without a barrier there is nothing to count', async t => {
     t.equal(status, 404)
     t.strictSame(body, {
       type: 'urn:rollcall:problem:execution_not_found',
-      title: 'There is no barrier of this execution, or not of this generation.',
+      title: 'This execution has no barrier, or none of this generation.',
       status: 404,
-      detail: 'There is no barrier of this execution, or not of this generation.',
+      detail: 'This execution has no barrier, or none of this generation.',
       code: 'execution_not_found',
       batch_index: 0,
       settled: false,

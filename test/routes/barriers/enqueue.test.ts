@@ -21,13 +21,13 @@ const problemOf = (code: string, status: number, title: string) => ({
 const mismatch = problemOf(
   'enqueue_mismatch',
   422,
-  'The barrier, or the Idempotency-Key, is known with other content.',
+  'The barrier, or the Idempotency-Key, exists with other content.',
 )
 const exists = problemOf('barrier_exists', 409, 'The execution already has a barrier.')
 const stale = problemOf(
   'stale_generation',
   409,
-  'A newer run of this execution is current; this call is of an older one.',
+  'A newer run of this execution is current; this call belongs to an older one.',
 )
 
 t.test('enqueue creates a barrier and says where it is', async t => {

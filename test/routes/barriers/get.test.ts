@@ -9,9 +9,9 @@ const other = await service(t, { database: s.database })
 
 const notFound = {
   type: 'urn:rollcall:problem:execution_not_found',
-  title: 'There is no barrier of this execution, or not of this generation.',
+  title: 'This execution has no barrier, or none of this generation.',
   status: 404,
-  detail: 'There is no barrier of this execution, or not of this generation.',
+  detail: 'This execution has no barrier, or none of this generation.',
   code: 'execution_not_found',
 }
 

@@ -304,9 +304,9 @@ t.test('a generation that is not there yet, or given without a barrier, is not f
   await s.enqueue('newer', { total: 2 })
   const problem = {
     type: 'urn:rollcall:problem:execution_not_found',
-    title: 'There is no barrier of this execution, or not of this generation.',
+    title: 'This execution has no barrier, or none of this generation.',
     status: 404,
-    detail: 'There is no barrier of this execution, or not of this generation.',
+    detail: 'This execution has no barrier, or none of this generation.',
     code: 'execution_not_found',
     batch_index: 0,
   }

@@ -8,9 +8,9 @@ const rowsOf = (execution: string) =>
 
 const staleToken = {
   type: 'urn:rollcall:problem:stale_token',
-  title: 'Another grant is newer than this token, or what it was for is over.',
+  title: 'This token is not the current one, or its work is already settled.',
   status: 409,
-  detail: 'Another grant is newer than this token, or what it was for is over.',
+  detail: 'This token is not the current one, or its work is already settled.',
   code: 'stale_token',
 }
 const barrierExists = {

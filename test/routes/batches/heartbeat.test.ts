@@ -23,9 +23,9 @@ const secondsUntil = async (moment: string) => {
 
 const staleToken = {
   type: 'urn:rollcall:problem:stale_token',
-  title: 'Another grant is newer than this token, or what it was for is over.',
+  title: 'This token is not the current one, or its work is already settled.',
   status: 409,
-  detail: 'Another grant is newer than this token, or what it was for is over.',
+  detail: 'This token is not the current one, or its work is already settled.',
   code: 'stale_token',
 }
 
@@ -125,9 +125,9 @@ t.test('a token of a replaced generation is stale by its generation', async t =>
   t.equal(status, 409)
   t.strictSame(body, {
     type: 'urn:rollcall:problem:stale_generation',
-    title: 'A newer run of this execution is current; this call is of an older one.',
+    title: 'A newer run of this execution is current; this call belongs to an older one.',
     status: 409,
-    detail: 'A newer run of this execution is current; this call is of an older one.',
+    detail: 'A newer run of this execution is current; this call belongs to an older one.',
     code: 'stale_generation',
     generation: 2,
     attempt: 1,

@@ -214,9 +214,9 @@ t.test('an unknown execution or generation is not found', async t => {
     t.equal(status, 404)
     t.match(body, {
       type: 'urn:rollcall:problem:execution_not_found',
-      title: 'There is no barrier of this execution, or not of this generation.',
+      title: 'This execution has no barrier, or none of this generation.',
       status: 404,
-      detail: 'There is no barrier of this execution, or not of this generation.',
+      detail: 'This execution has no barrier, or none of this generation.',
       code: 'execution_not_found',
     })
   }

@@ -20,11 +20,11 @@ const problem = (code: string, status: number, title: string, members: object = 
   ...members,
 })
 
-const noBarrier = 'There is no barrier of this execution, or not of this generation.'
+const noBarrier = 'This execution has no barrier, or none of this generation.'
 const noCallback = 'The barrier of this execution has no callback.'
 const notDue = 'The callback is not due: the barrier is open, or closed by another event.'
-const stale = 'Another grant is newer than this token, or what it was for is over.'
-const replaced = 'A newer run of this execution is current; this call is of an older one.'
+const stale = 'This token is not the current one, or its work is already settled.'
+const replaced = 'A newer run of this execution is current; this call belongs to an older one.'
 
 t.test(
   'ack delivers, retry gives back, redeliver makes due again: each tells the whole',

@@ -100,9 +100,9 @@ t.test('a barrier without a callback, and no barrier, are told apart', async t =
   t.equal(none.status, 404)
   t.strictSame(none.body, {
     type: 'urn:rollcall:problem:execution_not_found',
-    title: 'There is no barrier of this execution, or not of this generation.',
+    title: 'This execution has no barrier, or none of this generation.',
     status: 404,
-    detail: 'There is no barrier of this execution, or not of this generation.',
+    detail: 'This execution has no barrier, or none of this generation.',
     code: 'execution_not_found',
   })
 })

@@ -18,7 +18,7 @@ export async function loop(
   }
 }
 
-/** What a loop listens for as it rests. A ring while it works ends its next rest at once, so none is lost. */
+/** A loop that rests listens for this bell. A ring while it works ends its next rest at once, so none is lost. */
 export class Bell {
   #rung = false
   #wake: () => void = () => undefined

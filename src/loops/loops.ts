@@ -22,8 +22,8 @@ export interface LoopsOptions {
 }
 
 /**
- * What runs by itself, in every replica. Callers may wait for ends and callbacks once the app is ready; reaper and delivery
- * begin when the replica listens, and without a port, as in tests, do what they are told.
+ * The work that runs by itself, in every replica. Callers may wait for ends and callbacks once the app is ready. Reaper and
+ * delivery begin when the replica listens; without a port, as in tests, only their methods run them.
  */
 export const loops = plugin<LoopsOptions>(
   async (app, { config, connection }) => {
@@ -51,7 +51,7 @@ export const loops = plugin<LoopsOptions>(
           'ROLLCALL_WEBHOOK_SECRET is not set: callbacks to URLs are refused, and those that are due wait.',
         )
     })
-    // All at once, so that none goes on while another is waited for; and before the pool ends, which their last step may use.
+    // All at once, so that none goes on while another one stops; and before the pool ends, which their last step may use.
     app.addHook('preClose', async () => {
       await Promise.all([closings.drain(), pulls.drain(), reaper.stop(), delivery.stop()])
     })

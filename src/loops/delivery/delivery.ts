@@ -13,7 +13,7 @@ const settleSql = statement('settle.sql', import.meta.url)
 /** An attempt takes 15 s at most; it begins only while its lease has more than that left, with some to spare. */
 const LATEST_START_MS = 40_000
 
-/** Looks take at most a fifth of the time, and rest at most this long for it. */
+/** Looks take at most a fifth of the time; the breath after each is at most this long. */
 const SHARE_OF_TIME = 1 / 5
 const LONGEST_BREATH_MS = 250
 
@@ -23,14 +23,14 @@ interface Options {
   most?: number
   /** How long attempts under way may take once the loop is stopped. */
   shutdownSeconds: number
-  /** How long a callback that was made due without a hint waits at most, before it is leased. */
+  /** How long a callback that became due without a hint waits at most for the next look. */
   restMs?: number
-  /** In milliseconds, from any moment on, and never back. */
+  /** Milliseconds since any fixed moment; it never goes back. */
   clock?: () => number
 }
 
 /**
- * Takes callbacks that are due to their URLs. A replica leases no more than it can send at once, so no lease ends in a queue,
+ * Sends due callbacks to their URLs. A replica leases no more than it can send at once, so no lease ends in a queue,
  * and two replicas never send one attempt at once.
  */
 export class Delivery {
@@ -61,7 +61,7 @@ export class Delivery {
     this.#loop = loop(() => this.#step(), { restMs, signal, bell: this.#bell })
   }
 
-  /** Leases nothing more, and lets what is on its way arrive. What does not in time is sent again when its lease is over. */
+  /** Leases nothing more, and lets attempts under way finish. One that is cut off is sent again when its lease is over. */
   async stop(): Promise<void> {
     this.#stopped.abort()
     await this.#loop
@@ -71,7 +71,7 @@ export class Delivery {
     await this.settled()
   }
 
-  /** Every attempt that was begun is over and written down. */
+  /** Resolves once every attempt that was begun is over and written down. */
   async settled(): Promise<void> {
     await Promise.all(this.#attempts)
   }
@@ -89,14 +89,14 @@ export class Delivery {
     }
   }
 
-  /** A look, and a breath after it. Nothing to do is when all receivers were looked at, and none only waits for the clock. */
+  /** A look, and a breath after it. The loop rests once all receivers were looked at, and none only waits for the clock. */
   async #step(): Promise<number> {
     const began = performance.now()
     const leased = await this.leaseOnce()
     const { signal } = this.#stopped
     const tookMs = performance.now() - began
     const breathMs = Math.min(LONGEST_BREATH_MS, tookMs / SHARE_OF_TIME - tookMs)
-    // Each look finds the same room, so that what the last one found does not keep the next one waiting.
+    // With more receivers than one look reads, every look begins with the same fresh room, whatever the one before it took.
     const isCrowded = this.#leases.hasMore && this.#places.isPaced
     await breathe(isCrowded ? Math.max(FRESH_MS, breathMs) : breathMs, signal)
     return leased > 0 || this.#leases.hasMore || this.#places.isPaced ? 1 : 0
@@ -133,7 +133,7 @@ export class Delivery {
     }
   }
 
-  /** The place is free as soon as the receiver is: an outcome that cannot be written down keeps no other callback waiting. */
+  /** The place is free as soon as the attempt is over: an outcome that cannot be written down delays no other callback. */
   async #post({ callback_id: id, url, message }: Leased, target: Chosen): Promise<Attempt> {
     const leave = this.#places.take(target, message.text.length)
     let attempt: Attempt | undefined
@@ -146,7 +146,7 @@ export class Delivery {
     }
   }
 
-  /** Again and again while the lease lasts: a message that was taken would be sent once more for a database that was busy. */
+  /** Tries again while the lease lasts. Otherwise a database that is busy would have a message sent again that was taken. */
   async #writeDown(ended: object, began: number): Promise<string> {
     for (;;) {
       try {

@@ -5,7 +5,7 @@ function isTaken({ status = 0 }: Attempt): boolean {
   return status >= 200 && status < 300
 }
 
-/** What becomes of the callback: 410 means that the receiver wants none any more. */
+/** The next state of the callback: 410 means that the receiver wants none any more. */
 export function endOf(
   attempt: Attempt,
   nth: number,
@@ -16,7 +16,7 @@ export function endOf(
   return wait_seconds === undefined ? { state: 'dead' } : { state: 'due', wait_seconds }
 }
 
-/** The attempt as the callback shows it: of a receiver that only this network reaches, not what it answered. */
+/** The attempt as the callback shows it, without the response if only this network reaches the receiver. */
 export function recordOf(attempt: Attempt): object {
   const { status = null, error = null, milliseconds } = attempt
   const response = attempt.is_private ? null : (attempt.response ?? null)

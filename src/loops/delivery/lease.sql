@@ -1,12 +1,12 @@
--- The delivery loop: leases the callbacks that it chose, those that are still due.
+-- The delivery loop: leases those of the callbacks it chose that are still due.
 --
--- A callback is leased by one replica at a time, with a new token. One whose lease has ended was an attempt of unknown outcome;
--- after the last attempt it is dead. The message is built here, from committed rows, when it is first needed: the
+-- A callback is leased by one replica at a time, with a new token. A lease that has ended was an attempt of unknown outcome;
+-- after the last attempt the callback is dead. The message is built here, from committed rows, when it is first needed: the
 -- closing is in the snapshot, and so is every batch that it counted.
 --
 -- $1  [{ chosen: [{ ord, namespace, execution_id, generation, large_left }], build_bytes, large_bytes, lease_seconds,
 --        attempts, nonce, inline_bytes, public_url }], one object
---     large_left: how many bytes of messages that are longer than large_bytes there is room for
+--     large_left: the room for messages longer than large_bytes, in bytes
 -- ->  namespace, execution_id, generation, callback_id, state: delivering | dead, token, attempt, nth (since it was
 --     made due), url, ord, message
 
@@ -25,11 +25,11 @@ chosen as materialized (
   cross join lateral json_to_recordset(ask.chosen) as chosen (
     ord integer, namespace text, execution_id text, generation integer, large_left bigint
   )
-  -- All of them; by its estimate, which is a tenth, the rows are looked up by their key.
+  -- The limit cuts nothing off. Its estimate, a tenth, makes the planner look the rows up by their key.
   limit (select json_array_length(chosen) from ask)
 ),
 
--- Of this generation still: the batches of a newer one are not in the snapshot.
+-- Only while the generation is still the chosen one: the batches of a newer one are not in the snapshot.
 due as materialized (
   select chosen.ord, chosen.large_left, barrier.*
   from (select * from chosen order by namespace, execution_id) as chosen
@@ -46,7 +46,7 @@ due as materialized (
   ) as barrier
 ),
 
--- As many as one statement should build; the first one always. And large ones while there is room before them.
+-- As many messages as one statement should build, but always the first; large ones only while there is room left.
 judged_barrier as materialized (
   select
     sized.namespace,

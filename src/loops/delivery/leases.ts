@@ -8,19 +8,19 @@ import { type Chosen, type Due, LARGE_BYTES } from './places.ts'
 import { SLOW_MS } from './paces.ts'
 
 const lookSql = statement('look.sql', import.meta.url)
-// A lease that nobody heard of ends by itself.
+// It is not repeated: a lease whose answer was lost ends by itself.
 const leaseSql = statement('lease.sql', import.meta.url, { repeatable: false })
 
-/** What one look reads at most: some 20 ms of Postgres. */
+/** The most that one look reads: some 20 ms of Postgres. */
 const MOST_RECEIVERS = 2_000
 const MOST_EACH = 4
 
-/** What one lease builds at most, in bytes of messages; it has to end long before its time-out. */
+/** The most that one lease builds, in bytes of messages; it has to end long before its time-out. */
 const BUILD_BYTES = 8 * 1024 * 1024
 
 export const LEASE_SECONDS = 60
 
-/** How long a callback is left alone that could not be leased, and how many are at once. */
+/** How long a callback that could not be leased is left alone, and how many may be at once. */
 const ASIDE_MS = 60_000
 const MOST_ASIDE = 1_000
 
@@ -32,10 +32,10 @@ export interface Leased {
   state: 'delivering' | 'dead'
   token: string
   attempt: number
-  /** The same, counted from when it was last made due. */
+  /** Attempts since it was last made due; the schedule counts these. */
   nth: number
   url: string
-  /** Which of those that were chosen. */
+  /** Its position among the chosen callbacks. */
   ord: number
   message: RawJson
 }
@@ -45,13 +45,13 @@ interface Position {
   after_receiver?: string
 }
 
-/** What this replica finds due, and leases. */
+/** Finds due callbacks for this replica, and leases them. */
 export class Leases {
   readonly #app: FastifyInstance
   readonly #aside = new Map<string, { key: object; since_ms: number }>()
-  /** Where the last look ended; a look that came to the end of all receivers leaves nothing. */
+  /** Where the last look ended; empty after a look that came to the last receiver. */
   #position: Position = {}
-  /** A lease that got lost with its connection may have been one callback's doing: the next is of half as many. */
+  /** One callback may be the cause when a lease is lost with its connection: the next one leases half as many. */
   #most = Number.MAX_SAFE_INTEGER
 
   constructor(app: FastifyInstance) {
@@ -83,7 +83,7 @@ export class Leases {
     })
   }
 
-  /** Those of them that are still due. One that cannot be leased is told of and left alone; the others are leased all the same. */
+  /** Leases those that are still due. One that cannot be leased is logged and left alone; the others are leased all the same. */
   async take(chosen: readonly Chosen[]): Promise<{ callback: Leased; target: Chosen }[]> {
     const most = chosen.slice(0, this.#most)
     const leased = await this.#lease(most)

@@ -1,14 +1,14 @@
--- The delivery loop: what is due, receiver by receiver, for the loop to choose from. Nothing is locked and nothing is written.
+-- The delivery loop: finds due callbacks, receiver by receiver, for the loop to choose from. It locks and writes nothing.
 --
--- The walk makes one step through the index for each receiver that has something to be delivered, now or later, however much
--- it has: so one with many callbacks hides no other. It is bounded; the next walk goes on behind it.
+-- The walk makes one step through the index for each receiver that has callbacks to be delivered, now or later, however many
+-- it has: so a receiver with many callbacks hides no other. The walk is bounded; the next one goes on behind it.
 --
 -- $1  [{ after_host, after_receiver, most_receivers, most_each, slow_ms, set_aside: [{ namespace, execution_id, generation }] }],
 --     one object
---     after_host, after_receiver: the last of the walk before, or nothing for the first
---     set_aside: what the loop leaves alone for now, because its messages could not be built
--- ->  namespace, execution_id, generation, host, receiver, due_ms (since 1970), pace: slow | hung, of what is due; and where
---     the walk has not come to the end, a row of its last receiver: after_host, after_receiver
+--     after_host, after_receiver: the last receiver of the walk before; absent for a first walk
+--     set_aside: callbacks that the loop leaves alone for now, because they could not be leased
+-- ->  namespace, execution_id, generation, host, receiver, due_ms (since 1970), pace: slow | hung, one row for each due
+--     callback; and if the walk did not come to the end, a row for its last receiver: after_host, after_receiver
 
 with recursive ask as materialized (
   select *
@@ -53,7 +53,7 @@ set_aside as materialized (
   )
 ),
 
--- How the newest attempt did is on the row: after a restart nobody else knows.
+-- The pace of the newest attempt is read from the row: after a restart nothing else tells it.
 due as (
   select
     waiting.namespace,

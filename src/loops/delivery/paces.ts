@@ -1,24 +1,24 @@
 import { isIP } from 'node:net'
 
 /**
- * How a receiver did when it was last called: it answered soon, it answered late, or it was silent. `unknown` is one that was
- * never called as far as anybody remembers.
+ * How a receiver did when it was last called: it answered soon, it answered late, or it was silent. `unknown`: nobody
+ * remembers a call of it.
  */
 export type Pace = 'quick' | 'unknown' | 'slow' | 'hung'
 
-/** An attempt that takes longer is a slow one, whatever comes of it. */
+/** An attempt that takes this long is a slow one, however it ends. */
 export const SLOW_MS = 2_000
 
-/** Keys that are remembered: names and addresses of strangers, so their number has to end somewhere. */
+/** How many keys are remembered. Strangers choose these names and addresses, so their number is bounded. */
 const MOST_KEYS = 10_000
 
-/** What the attempts of this replica told of their receivers. A replica that starts knows only what is on the rows. */
+/** The paces of receivers, as the attempts of this replica showed them. A new replica knows only those on the rows. */
 export class Paces {
   readonly #receivers = new Newest<Pace>()
   readonly #networks = new Newest<Pace>()
   readonly #addresses = new Newest<string>()
 
-  /** Where the host is, as its text says, or its name when it was last resolved; until then it is a network of its own. */
+  /** The network of the address in the host, or of the one that its name last resolved to; before that a network of its own. */
   networkOf(host: string): string {
     const hostname = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
     return networkOfAddress(isIP(hostname) ? hostname : (this.#addresses.get(hostname) ?? hostname))
@@ -28,7 +28,7 @@ export class Paces {
     this.#addresses.set(hostname, address)
   }
 
-  /** A receiver that nobody knows is taken for what others in its network were. That one is silent says little of its neighbour. */
+  /** A receiver that nobody knows counts as slow if its network was late last. That a neighbour hung does not prove that it hangs. */
   of(receiver: string, network: string, onRow: Pace | undefined): Pace {
     const own = this.#receivers.get(receiver) ?? onRow
     if (own !== undefined) return own
@@ -50,10 +50,10 @@ export function isLate(pace: Pace | undefined): boolean {
   return pace === 'slow' || pace === 'hung'
 }
 
-/** Of an IPv6 address the 64 bits that its owner gets whole; anything else is itself. */
+/** The first 64 bits of an IPv6 address, because one owner has all addresses behind them; any other text as it is. */
 function networkOfAddress(address: string): string {
   if (isIP(address) !== 6) return address
-  // The one form that all spellings have, in eight groups at most: an address of IPv4 at its end is two of them.
+  // URL brings all spellings into one form of at most eight groups; an IPv4 address at the end becomes two of them.
   const [head = '', tail] = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname
     .slice(1, -1)
     .split('::')

@@ -1,17 +1,17 @@
 import { MOST_ATTEMPTS } from '../../descriptors.ts'
 import { isLate, type Pace, Paces, paceOf, SLOW_MS } from './paces.ts'
 
-/** Of all attempts under way in one replica, how many may be to one address. */
+/** The share of all attempts under way in one replica that may go to one network. */
 export const SHARE_OF_NETWORK = 5 / 6
 /**
- * Attempts that began less than FRESH_MS ago. A receiver that answers soon never meets more of them at once; those that do not
- * answer make room for the next by this clock, so 1,000 silent ones of one host are all begun in some six seconds.
+ * How many attempts may be younger than FRESH_MS. A receiver that answers soon never meets more at once. Attempts at silent
+ * receivers make room for the next ones by this clock, so 1,000 of them at one host all begin within some six seconds.
  */
 export const FRESH_MS = 200
 export const FRESH = 128
 export const FRESH_OF_NETWORK = 64
 export const FRESH_OF_HOST = 40
-/** Attempts to one receiver: while there is much room, and when there is less. */
+/** The most attempts at one receiver. It is one as soon as SHARE_THAT_CROWDS of all places are taken. */
 export const MOST_OF_RECEIVER = 4
 export const SHARE_THAT_CROWDS = 1 / 6
 
@@ -19,7 +19,7 @@ export const SHARE_THAT_CROWDS = 1 / 6
 export const LARGE_BYTES = 16 * 1024
 export const LARGE_LIMIT_BYTES = 32 * 1024 * 1024
 
-/** How much of any room is for a receiver of this pace: the rest is kept free for those that do better. */
+/** The share of any room that a receiver of this pace may use: the rest stays free for those that do better. */
 const SHARES: Readonly<Record<Pace, number>> = {
   quick: 1,
   unknown: 7 / 8,
@@ -27,7 +27,7 @@ const SHARES: Readonly<Record<Pace, number>> = {
   hung: 3 / 4,
 }
 
-/** What is due, as look.sql has it. */
+/** A due callback, as look.sql returns it. */
 export interface Due {
   namespace: string
   execution_id: string
@@ -38,7 +38,7 @@ export interface Due {
   pace?: Pace
 }
 
-/** One that may begin now. */
+/** A due callback whose attempt may begin now. */
 export interface Chosen extends Due {
   network: string
   large_left: number
@@ -58,26 +58,26 @@ interface UnderWay {
   large_bytes: number
 }
 
-/** Gives a place back, with what came of the attempt if that is known. */
+/** Gives a place back, with the end of the attempt if it is known. */
 export type Leave = (ended?: { status?: number; milliseconds: number }) => void
 
 interface Options {
   /** How many attempts may be under way. */
   most?: number
-  /** In milliseconds, from any moment on, and never back. */
+  /** Milliseconds since any fixed moment; it never goes back. */
   clock?: () => number
 }
 
 /**
- * Who is called next. Networks take turns, in each its hosts, in each host its receivers: the one with the fewest attempts
- * under way first, and of equals the one that is longest due. Every room is kept in part for receivers that answer.
+ * Chooses the receivers that are called next. Networks take turns, in each its hosts, in each host its receivers: the one with
+ * the fewest attempts under way first, among equals the one longest due. Part of every room is kept for receivers that answer.
  */
 export class Places {
   readonly #underWay = new Set<UnderWay>()
   readonly #paces = new Paces()
   readonly #most: number
   readonly #clock: () => number
-  /** Whether the last choice left out something that only has to wait for the clock. */
+  /** Whether the last choice left out a callback that only has to wait for the clock. */
   isPaced = false
 
   constructor({ most = MOST_ATTEMPTS, clock = () => performance.now() }: Options = {}) {
@@ -116,7 +116,7 @@ export class Places {
     return chosen
   }
 
-  /** A place for an attempt that begins. */
+  /** Takes a place for an attempt that begins. */
   take({ receiver, host }: Chosen, bytes: number): Leave {
     const large_bytes = bytes > LARGE_BYTES ? bytes : 0
     const attempt = { receiver, host, begun_ms: this.#clock(), large_bytes }
@@ -127,7 +127,7 @@ export class Places {
     }
   }
 
-  /** Names that resolve to one address are in one network, from then on. */
+  /** From now on names that resolve to one address are in one network. */
   resolved(hostname: string, address: string): void {
     this.#paces.resolved(hostname, address)
   }
@@ -152,7 +152,7 @@ function isSoon({ network, host }: Target, pace: Pace, fresh: Counts): boolean {
   )
 }
 
-/** Those of one receiver by age; then the receivers of a host in turns, the hosts of a network, and the networks. */
+/** Callbacks of one receiver by age; then the receivers of a host in turns, the hosts of a network, and the networks. */
 function inTurns<One extends Due & Target>(due: readonly One[], underWay: Counts): One[] {
   let line = due.toSorted((one, other) => one.due_ms - other.due_ms)
   for (const level of ['receiver', 'host', 'network'] as const) {
@@ -164,7 +164,7 @@ function inTurns<One extends Due & Target>(due: readonly One[], underWay: Counts
       turns.set(one, turn)
       before.set(key, turn + 1)
     }
-    // Stable: equals stay in the order of the level below.
+    // The sort is stable: equals stay in the order of the level below.
     line = line.toSorted((one, other) => (turns.get(one) ?? 0) - (turns.get(other) ?? 0))
   }
   return line

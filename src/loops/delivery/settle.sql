@@ -1,5 +1,5 @@
--- The delivery loop: writes down how an attempt ended, where generation and lease still are those of the attempt. The outcome
--- of an attempt whose callback was replaced, redelivered or leased anew meanwhile is nobody's any more.
+-- The delivery loop: writes down how an attempt ended, if generation and lease are still those of the attempt. If the callback
+-- was replaced, redelivered or leased anew meanwhile, the outcome is dropped.
 --
 -- $1  [{ namespace, execution_id, generation, token, state: delivered | due | dead, wait_seconds, attempt: { outcome, status,
 --        error, milliseconds, response } }]

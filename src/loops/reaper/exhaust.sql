@@ -1,18 +1,18 @@
 -- A step of the reaper: records as failed the batches that are out of attempts, counts them, and judges their barriers as a
 -- decrement does. Without it a batch that nobody may claim any more would hold its barrier open until that expires.
 --
--- The end of a lease does not void its token, and nobody takes the last attempt over: so its holder has the grace time to
--- record an outcome of its own. A holder that released the batch gave it up.
+-- The end of a lease does not void its token, and nobody takes the last attempt over: so after the lease its holder has the
+-- grace time to record an outcome. A holder that released the batch gave it up.
 --
--- Locks barriers before batches and waits for neither: what somebody else has locked is for a later round.
+-- Locks barriers before batches and waits for neither: rows that somebody else has locked are left for a later round.
 --
 -- $1  { namespace, execution_id, generation, batch_index } of the batch after which to look, in the order of keys; null:
---     from the first. The index also holds batches that are still at their last attempt, and those of closed barriers;
---     each step looks at 10,000 of them.
+--     from the first. The index also holds batches whose last attempt still runs, and batches of closed barriers; each step
+--     looks at 10,000 of them.
 -- $2  how many batches at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
 -- $4  the grace time, in seconds
--- ->  next: where the next step is to look, null: from the first; and one row for each barrier that was counted on:
---     namespace, execution_id, generation, state, reason, callback_id, recorded. One row without them if there is none.
+-- ->  next: the $1 of the next step; and one row for each barrier that was counted on: namespace, execution_id, generation,
+--     state, reason, callback_id, recorded. If there is none, one row with `next` alone.
 
 with scanned_batch as materialized (
   select namespace, execution_id, generation, batch_index,
@@ -60,7 +60,7 @@ barrier as materialized (
   ) as barrier
 ),
 
--- Judged again on the newest version: a heartbeat or a decrement since the snapshot leaves it alone.
+-- Judged again on the newest version: a batch with a heartbeat or a decrement since the snapshot is left alone.
 locked_batch as materialized (
   select batch.*, replace(gen_random_uuid()::text, '-', '') as nonce,
     (

@@ -11,7 +11,7 @@ interface Counted extends Partial<Reaped> {
   next?: RawJson
 }
 
-/** Goes through the batches at their last attempt, a part of them in each turn. */
+/** Walks through the batches at their last attempt, a part of them in each turn. */
 export class Exhaustion {
   readonly #app: Parts
   readonly #graceSeconds: number
@@ -46,7 +46,7 @@ export class Exhaustion {
       done += recorded
     }
     if (!this.#looked) return done
-    // There is more to look at, behind what was passed over, so that the loop does not rest.
+    // One more, so that the loop does not rest: there are more batches, behind the ones that were passed over.
     this.#sweep.passNone()
     return done + 1
   }

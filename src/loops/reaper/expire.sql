@@ -1,11 +1,11 @@
--- A step of the reaper: closes as expired what is open past its expires_at. Until then an overdue barrier still counts, and
--- whoever locks its row first, this step or the last decrement, decides how it ends.
+-- A step of the reaper: closes as expired the barriers that are open past their expires_at. Until then an overdue barrier still
+-- counts. This step and the last decrement may race: the one that locks the row first decides how it ends.
 --
 -- $1  how many barriers at most, $2  how many of the first to pass over, because they failed alone: see sweep.ts
 -- ->  one row for each barrier closed: namespace, execution_id, generation, state, reason, callback_id
 
--- The lock returns the newest version of a row, and the conditions are judged again on it. What somebody else has locked is
--- passed over: it may be completing. Materialized, so that the limit is kept whatever the plan.
+-- The lock returns the newest version of a row, and the conditions are judged again on it. A barrier that somebody else has
+-- locked is passed over: it may be completing. Materialized, so that the limit is kept whatever the plan.
 with barrier as materialized (
   select namespace, execution_id, replace(gen_random_uuid()::text, '-', '') as nonce
   from barriers

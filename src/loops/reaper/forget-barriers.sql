@@ -1,10 +1,10 @@
 -- A step of retention: forgets tombstones, with the body of their callback, some time after they closed and their callback was
--- settled, once no batch of theirs is left; a clear that never came to its end may have left some. From then on a message of
--- the execution is a stranger's.
+-- settled. No batch may be left; a clear that never came to its end may have left some. From then on a message of the execution
+-- looks new.
 --
 -- $1  how many seconds after
 -- $2  how many of them at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
--- $4  what: `batches`, or `barriers` that have none left; so that one that fails is passed over by itself
+-- $4  `batches`, or `barriers` that have none left: one kind a run, so that a row that fails is passed over by itself
 -- ->  one row for each batch or barrier forgotten: execution_id
 
 with old_barrier as materialized (
@@ -22,7 +22,7 @@ with old_barrier as materialized (
   for update skip locked
 ),
 
--- The size of what is stored is known without reading it.
+-- pg_column_size gives the stored size without reading the value.
 barrier as materialized (
   select *
   from (
@@ -50,7 +50,7 @@ old_batch as materialized (
   offset $3
 ),
 
--- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+-- Also at most 32 MiB, or one batch, because each page of a result takes its time; the row holds its size.
 batch as materialized (
   select *
   from (

@@ -3,11 +3,11 @@
 --
 -- $1  how many seconds after
 -- $2  how many of them at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
--- $4  what: `batches`, or `barriers` that have none left; so that one that fails is passed over by itself
+-- $4  `batches`, or `barriers` that have none left: one kind a run, so that a row that fails is passed over by itself
 -- ->  one row for each batch forgotten, or for each barrier that has none any more: execution_id
 
 -- The conditions are judged again on the version that the lock returns, and the lock keeps it from being replaced or its
--- callback from being redelivered meanwhile. An open barrier fits none of them, however old.
+-- callback from being redelivered meanwhile. An open barrier never meets them, however old it is.
 with barrier as materialized (
   select namespace, execution_id, generation
   from barriers
@@ -39,7 +39,7 @@ old_batch as materialized (
   offset $3
 ),
 
--- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+-- Also at most 32 MiB, or one batch, because each page of a result takes its time; the row holds its size.
 batch as materialized (
   select *
   from (

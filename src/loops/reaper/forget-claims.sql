@@ -1,5 +1,5 @@
--- A step of retention: forgets what was claimed without a barrier, finished or not, some time after the last sign of life and
--- the end of the lease.
+-- A step of retention: forgets batches that were claimed without a barrier, finished or not, some time after their last sign of
+-- life and the end of their lease.
 --
 -- $1  how many seconds after
 -- $2  how many batches at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
@@ -19,7 +19,7 @@ with old_batch as materialized (
   for update skip locked
 ),
 
--- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+-- Also at most 32 MiB, or one batch, because each page of a result takes its time; the row holds its size.
 batch as materialized (
   select *
   from (

@@ -1,9 +1,9 @@
--- A step of retention: forgets the batches of replaced generations, some time after the newest replace. An execution that is
--- replaced again and again has none so old; of it goes what was last seen so long ago.
+-- A step of retention: forgets the batches of replaced generations, some time after the newest replace. The newest replace of an
+-- execution that is replaced again and again is never so old; there the step forgets the batches last seen so long ago.
 --
 -- $1  how many seconds after
 -- $2  how many of them at most, $3  how many of the first to pass over, because they failed alone: see sweep.ts
--- $4  what: `batches`, or `barriers` that have none left; so that one that fails is passed over by itself
+-- $4  `batches`, or `barriers` that have none left: one kind a run, so that a row that fails is passed over by itself
 -- ->  one row for each batch forgotten, or for each barrier that has no older batches any more: execution_id
 
 -- The barriers' locks keep them from being replaced, cleared or forgotten meanwhile.
@@ -18,7 +18,7 @@ with long_replaced as materialized (
   for no key update skip locked
 ),
 
--- The newest first: what is replaced again and again is among them after each replace, and the others become long replaced.
+-- The newest first: executions replaced again and again are among these after each replace; all others become long replaced.
 recently_replaced as materialized (
   select namespace, execution_id
   from barriers
@@ -29,7 +29,7 @@ recently_replaced as materialized (
   limit 1000
 ),
 
--- One look-up each: the first batch in the order of keys is of the oldest generation.
+-- One look-up for each: the first batch in the order of keys belongs to the oldest generation.
 often_replaced as materialized (
   select namespace, execution_id, generation, oldest_generation
   from barriers
@@ -79,7 +79,7 @@ old_batch as materialized (
   offset $3
 ),
 
--- Also no more than 32 MiB, or one batch, because each page of a result takes its time; the row tells its size.
+-- Also at most 32 MiB, or one batch, because each page of a result takes its time; the row holds its size.
 batch as materialized (
   select *
   from (

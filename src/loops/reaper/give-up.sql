@@ -1,14 +1,14 @@
--- A step of the reaper: gives up a callback that is to be pulled from a queue and that nobody took for the time of retention.
--- It is dead, with its message built while its batches are still there, and may be redelivered.
+-- A step of the reaper: gives up callbacks in queues that nobody took for the time of retention. Such a callback is dead, and
+-- may be redelivered: its message is built here, while its batches are still there.
 --
 -- $1  how many seconds a callback waits
--- $2  results that need more bytes are not in the message
--- $3  what results_url begins with
+-- $2  results that need more bytes are left out of the message
+-- $3  the beginning of results_url
 -- $4  how many callbacks at most, $5  how many of the first to pass over, because they failed alone: see sweep.ts
 -- ->  one row for each callback given up: namespace, execution_id, generation, state,
 --     callback_id
 
--- Closed and of this generation in the snapshot already, so that the snapshot has all batches that the message is built from.
+-- Barriers that the snapshot already has as closed and in this generation, so that it also has all batches of the message.
 with candidate as materialized (
   select namespace, execution_id, generation
   from barriers

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 
 export type Parts = Pick<FastifyInstance, 'database' | 'closings' | 'log' | 'message'>
 
-/** A barrier that a step closed or looked at, as far as the log may know it. */
+/** A barrier that a step closed or looked at: the members that the log may show. */
 export interface Reaped {
   namespace: string
   execution_id: string

@@ -12,8 +12,8 @@ const endLeasesSql = statement('end-leases.sql', import.meta.url)
 const giveUpSql = statement('give-up.sql', import.meta.url)
 
 /**
- * Closes what nobody will finish, and forgets what nobody needs any more. Each step is one statement that is bounded, still
- * holds as it writes, and waits for no lock: any number of replicas run it at once, beside everything else.
+ * Closes barriers that nobody will finish, and forgets rows that nobody needs any more. Each step is one bounded statement that
+ * judges its rows again under their locks and waits for no lock: any number of replicas run it at once, beside everything else.
  */
 export class Reaper {
   readonly #app: Parts
@@ -35,7 +35,7 @@ export class Reaper {
     this.#expire = new Sweep({ name: 'expire', largest: 100, log, signal }, bounds =>
       this.#closeOverdue(bounds),
     )
-    // A few, because each is a look at its claims.
+    // A few, because each barrier needs a look at its claims.
     this.#stuck = new Sweep({ name: 'stuck', largest: 10, log, signal }, bounds =>
       this.#closeStuck(bounds),
     )
@@ -60,7 +60,7 @@ export class Reaper {
     await this.#loop
   }
 
-  /** Every step once. One that fails is logged and keeps no other from its turn. Returns how much was done. */
+  /** Runs every step once. A step that fails is logged, and the next ones run all the same. Returns how much was done. */
   async roundOnce(): Promise<number> {
     let done = 0
     for (const step of steps) {

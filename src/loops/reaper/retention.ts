@@ -3,10 +3,10 @@ import type { Config } from '../../config.ts'
 import { execute, statement } from '../../database/statement.ts'
 import { Sweep } from './sweep.ts'
 
-/** Barriers first: those that the turn before left without batches. */
+/** Barriers first: those whose last batches the turn before forgot. */
 const bothKinds = ['barriers', 'batches'] as const
 
-/** What retention forgets, and how long after it is over. */
+/** The kinds of rows that retention forgets, each with the setting that says after how long. */
 const steps = {
   claims: {
     sql: statement('forget-claims.sql', import.meta.url),

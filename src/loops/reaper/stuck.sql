@@ -1,14 +1,15 @@
--- A step of the reaper: closes as expired, with the reason `stuck`, an open barrier on which nothing progressed for
--- stuck_after_seconds and no lease is running. A claim without a lease is not one that runs.
+-- A step of the reaper: closes as expired, with the reason `stuck`, an open barrier that had no progress for
+-- stuck_after_seconds and has no running lease. A claim without a lease does not count as running.
 --
 -- Progress moves last_progress_at, which no index holds, so that counting stays cheap. The index holds stuck_check_at, and
--- only this step moves it: to the earliest moment at which the barrier could be stuck by what is known now.
+-- only this step moves it: to the earliest moment at which the barrier could be stuck, as far as is known now.
 --
 -- $1  how many barriers at most, $2  how many of the first to pass over, because they failed alone: see sweep.ts
--- ->  one row for each barrier looked at: namespace, execution_id, generation, state (expired, or open when it is to be looked at again later), reason, callback_id
+-- ->  one row for each barrier looked at: namespace, execution_id, generation, state (expired; or open, to be looked at again
+--     later), reason, callback_id
 
--- The newest version of each row, so what progressed since the snapshot is known. What somebody else has locked is passed
--- over: it may be progressing.
+-- The lock returns the newest version of each row, with its progress since the snapshot. A barrier that somebody else has
+-- locked is passed over: it may be progressing.
 with barrier as materialized (
   select
     namespace, execution_id, generation,
@@ -51,7 +52,7 @@ set
   (closed_at, callback_state, callback_id, callback_due_at) = (
     select * from closing(callback_events, judged_barrier.state, nonce)
   ),
-  -- Not only when the longest lease ends: its batch may be recorded long before, and nothing progress after that.
+  -- Not only when the longest lease ends: its batch may be recorded long before, without any progress after that.
   stuck_check_at = greatest(
     patience_ends_at,
     case

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { DatabaseRefusal } from '../../database/fault.ts'
 
-/** What one statement of a step takes on: at most so many rows, behind so many that are passed over. */
+/** The rows that one statement of a step takes on: at most `most`, after the first `passed` are passed over. */
 export interface Bounds {
   most: number
   passed: number
@@ -9,21 +9,21 @@ export interface Bounds {
 
 interface Step {
   name: string
-  /** So many rows, while none fails. */
+  /** The number of rows in one statement, while none fails. */
   largest: number
   log: FastifyBaseLogger
   /** The reaper stops: no statement begins any more. */
   signal: AbortSignal
 }
 
-/** So many statements may fail in one turn; the next turn goes on where this one stopped. */
+/** How many statements may fail in one turn; the next turn goes on where this one stopped. */
 const MOST_FAILURES = 30
 
 /**
- * One step of the reaper, in statements that each succeed. One that failed or timed out is tried at half its size, down to a
- * single row; a row that fails alone is passed over and told of, so that it holds up no other. What is passed over always
- * comes first in the order of the step, since all before it is done: so it is enough to count it. Once nothing else is left,
- * the rows that were passed over are tried again, in a later turn.
+ * One step of the reaper, in statements of a size that succeeds. A statement that failed or timed out is tried at half its
+ * size, down to a single row. A row that fails alone is logged and passed over, so that it holds up no other. Rows passed over
+ * always come first in the order of the step, since all others before them are done: so it is enough to count them. Once
+ * nothing else is left, they are tried again, in a later turn.
  */
 export class Sweep {
   readonly #step: Step
@@ -37,7 +37,7 @@ export class Sweep {
     this.#run = run
   }
 
-  /** One statement, and where it fails as many as everything else takes. Returns how much was done. */
+  /** Runs one statement; after a failure, as many as the other rows need. Returns how much was done. */
   async turn(): Promise<number> {
     let done = 0
     for (let failures = 0; !this.#step.signal.aborted;) {
@@ -57,7 +57,7 @@ export class Sweep {
     return done
   }
 
-  /** What was passed over is not ahead any more: the step looks elsewhere. */
+  /** Forgets the rows that were passed over: the step now looks behind them. */
   passNone(): void {
     this.#passed = 0
   }
@@ -75,7 +75,7 @@ export class Sweep {
   }
 }
 
-/** Whether fewer rows may fare better; a database that is not there is nobody's fault. */
+/** Whether fewer rows may succeed; if the database is away, no row is at fault. */
 function isOfRows(error: unknown): error is DatabaseRefusal {
   return error instanceof DatabaseRefusal && error.alone
 }

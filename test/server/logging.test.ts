@@ -3,7 +3,7 @@ import { DatabaseError } from 'pg'
 import t from 'tap'
 import { z } from 'zod'
 import { readConfig } from '../../src/config.ts'
-import { loggerOptions } from '../../src/plugins/logging.ts'
+import { loggerOptions } from '../../src/server/logging.ts'
 import { overloaded, Refusal } from '../../src/refusals.ts'
 
 const CANARY = 'canary'

@@ -1,0 +1,29 @@
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import type { Config } from './config.ts'
+import { refuse } from './plugins/errors.ts'
+import { refuseConnection } from './plugins/sockets/refuse.ts'
+import type { Sockets } from './plugins/sockets/sockets.ts'
+import { loggerOptions } from './server/logging.ts'
+import { parseQuery } from './server/query.ts'
+
+/** An execution id of 255 bytes, each of them escaped, has 765. */
+export const MOST_PARAMETER_CHARACTERS = 1024
+
+/** What Fastify is made with: its log, its limits, and how it reads and refuses what is no request. */
+export function makeServer(config: Config, own: Sockets): FastifyInstance {
+  return Fastify({
+    logger: loggerOptions(config),
+    // A line for each request would cost more than most requests; what fails is logged where it is refused.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
+    // Closing waits for callbacks on their way and for a statement in flight, which is longer than the ten seconds of avvio.
+    pluginTimeout:
+      (config.ROLLCALL_SHUTDOWN_SECONDS + config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS + 30) * 1000,
+    serverFactory: handle => own.serverFor(handle),
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: MOST_PARAMETER_CHARACTERS, querystringParser: parseQuery },
+    frameworkErrors: refuse,
+    clientErrorHandler: (error, socket) => refuseConnection(own, error, socket),
+  })
+}

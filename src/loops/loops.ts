@@ -3,15 +3,15 @@ import type { ClientConfig } from 'pg'
 import type { Config } from '../config.ts'
 import { mostAttempts } from '../descriptors.ts'
 import { Sender } from '../webhook/post.ts'
-import { Closings } from '../waits/ends.ts'
+import { Ends } from '../waits/ends.ts'
 import { Delivery } from './delivery/delivery.ts'
-import { Pulls } from '../waits/queues.ts'
+import { Queues } from '../waits/queues.ts'
 import { Reaper } from './reaper/reaper.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    closings: Closings
-    pulls: Pulls
+    ends: Ends
+    queues: Queues
     reaper: Reaper
   }
 }
@@ -28,10 +28,10 @@ export interface LoopsOptions {
 export const loops = plugin<LoopsOptions>(
   async (app, { config, connection }) => {
     const secrets = config.ROLLCALL_WEBHOOK_SECRET
-    const closings = new Closings(app.database, connection, app.log)
-    const pulls = new Pulls(app.database, closings, app.log)
-    app.decorate('closings', closings)
-    app.decorate('pulls', pulls)
+    const ends = new Ends(app.database, connection, app.log)
+    const queues = new Queues(app.database, ends, app.log)
+    app.decorate('ends', ends)
+    app.decorate('queues', queues)
     const reaper = new Reaper(app, config)
     const delivery = new Delivery(app, {
       sender: new Sender({ guard: app.guard, secrets }),
@@ -40,8 +40,8 @@ export const loops = plugin<LoopsOptions>(
     })
     app.decorate('reaper', reaper)
     app.addHook('onReady', async () => {
-      closings.start()
-      pulls.start()
+      ends.start()
+      queues.start()
     })
     app.addHook('onListen', async () => {
       reaper.start()
@@ -53,7 +53,7 @@ export const loops = plugin<LoopsOptions>(
     })
     // All at once, so that none goes on while another one stops; and before the pool ends, which their last step may use.
     app.addHook('preClose', async () => {
-      await Promise.all([closings.drain(), pulls.drain(), reaper.stop(), delivery.stop()])
+      await Promise.all([ends.drain(), queues.drain(), reaper.stop(), delivery.stop()])
     })
   },
   { name: 'loops', dependencies: ['database', 'callbacks'] },

@@ -9,8 +9,8 @@ import { loop } from '../loops/loop.ts'
 import { Pieces } from './pieces.ts'
 import { Waiter } from './waiter.ts'
 
-const closingsSql = statement('ended.sql', import.meta.url)
-const announceSql = statement('notify.sql', import.meta.url)
+const endedSql = statement('ended.sql', import.meta.url)
+const notifySql = statement('notify.sql', import.meta.url)
 
 export interface Execution {
   namespace: string
@@ -37,7 +37,7 @@ export interface Closing extends Execution {
 /** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
 export interface EndWaiter {
   /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `performance.now()`) or when the service drains. */
-  stirred: (generation: number, deadline: number) => Promise<boolean>
+  woken: (generation: number, deadline: number) => Promise<boolean>
   leave: () => void
 }
 
@@ -45,28 +45,28 @@ export interface EndWaiter {
  * The ends of barriers, as they happen: heard at once in the replica that closed one, by NOTIFY in the others, and by one
  * query a second for whatever both missed. Waiting holds no connection.
  */
-export class Closings {
+export class Ends {
   readonly #database: Database
   readonly #connection: pg.ClientConfig
   readonly #log: FastifyBaseLogger
-  readonly #announce: Run<{ outcome: string; queue?: string; posts?: true }>
+  readonly #send: Run<{ outcome: string; queue?: string; posts?: true }>
   readonly #waiting = new Map<string, Set<{ generation: number; waiter: Waiter }>>()
   readonly #drained = new AbortController()
   readonly #pieces = new Pieces(this.#drained.signal)
-  readonly #onHint: ((hint: Hint) => void)[] = []
+  readonly #listeners: ((hint: Hint) => void)[] = []
   #loops: Promise<unknown> = Promise.resolve()
 
   constructor(database: Database, connection: pg.ClientConfig, log: FastifyBaseLogger) {
     this.#database = database
     this.#connection = connection
     this.#log = log
-    this.#announce = coalesce(database, announceSql)
+    this.#send = coalesce(database, notifySql)
   }
 
   start(): void {
     const { signal } = this.#drained
     this.#loops = Promise.all([
-      listen(this.#connection, 'rollcall_closings', payload => this.#hear(payload), signal),
+      listen(this.#connection, 'rollcall_closings', payload => this.#heard(payload), signal),
       loop(() => this.lookOnce(), { restMs: 1000, signal }),
     ])
   }
@@ -79,22 +79,22 @@ export class Closings {
   }
 
   /** Writes the end of a barrier into the log, and tells everybody. */
-  tell({ namespace, execution_id, generation, state, callback_id }: Closing): void {
+  closed({ namespace, execution_id, generation, state, callback_id }: Closing): void {
     this.#log.info({ execution_id, generation, callback_id, state }, 'A barrier closed.')
-    this.announce({ namespace, execution_id })
+    this.notify({ namespace, execution_id })
   }
 
   /** Calls `hear` with every hint, of this replica and the others; this one's may come twice. */
-  onHint(hear: (hint: Hint) => void): void {
-    this.#onHint.push(hear)
+  onNotify(hear: (hint: Hint) => void): void {
+    this.#listeners.push(hear)
   }
 
   /** Tells this replica and the others that an execution's barrier closed or was replaced, or its callback is due again. */
-  announce(execution: Execution): void {
+  notify(execution: Execution): void {
     this.#wake(keyOf(execution))
     const { namespace, execution_id } = execution
     // Others find out by their query a second later if this is lost.
-    this.#announce([{ namespace, execution_id }]).then(
+    this.#send([{ namespace, execution_id }]).then(
       ([due]) => this.#hint({ ...due, namespace, execution_id }),
       (error: unknown) =>
         this.#log.warn({ err: error }, 'An end could not be announced to the other replicas.'),
@@ -106,16 +106,16 @@ export class Closings {
     return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
   }
 
-  expect(execution: Execution): EndWaiter {
+  wait(execution: Execution): EndWaiter {
     const key = keyOf(execution)
     const waiter = new Waiter(this.#drained.signal)
     const entry = { generation: 0, waiter }
     const waiters = this.#waiting.get(key) ?? new Set()
     this.#waiting.set(key, waiters.add(entry))
     return {
-      stirred: async (generation, deadline) => {
+      woken: async (generation, deadline) => {
         entry.generation = generation
-        return (await waiter.stirred(deadline)) && waiters.has(entry)
+        return (await waiter.woken(deadline)) && waiters.has(entry)
       },
       leave: () => {
         if (!waiters.delete(entry)) return
@@ -134,7 +134,7 @@ export class Closings {
     )
     try {
       await this.#pieces.look(asks, async piece => {
-        const ended = await execute<Execution>(this.#database, closingsSql, [stringify(piece)])
+        const ended = await execute<Execution>(this.#database, endedSql, [stringify(piece)])
         for (const execution of ended) this.#wake(keyOf(execution))
       })
     } catch (error) {
@@ -143,7 +143,7 @@ export class Closings {
     return 0
   }
 
-  #hear(payload: string): void {
+  #heard(payload: string): void {
     const hint = hintIn(payload)
     if (hint === undefined) return
     this.#wake(keyOf(hint))
@@ -151,7 +151,7 @@ export class Closings {
   }
 
   #hint(hint: Hint): void {
-    for (const hear of this.#onHint) hear(hint)
+    for (const hear of this.#listeners) hear(hint)
   }
 
   #wake(key: string): void {

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
-import type { Closings } from './ends.ts'
+import type { Ends } from './ends.ts'
 import { loop } from '../loops/loop.ts'
 import { Pieces } from './pieces.ts'
 import { Waiter } from './waiter.ts'
@@ -14,19 +14,19 @@ export interface Queue {
 }
 
 /** A caller who waits for a callback; registered before the first look, so that none is missed. */
-export interface Puller {
+export interface QueueWaiter {
   /** Whether a callback may be due, and it is his turn to look; false at the deadline, once he left, or when the service drains. */
-  stirred: (deadline: number) => Promise<boolean>
+  woken: (deadline: number) => Promise<boolean>
   /** He has what he came for, or is gone: nothing is to be leased for him any more. */
   leave: () => void
 }
 
 /**
  * Who waits at the queues of callbacks. When one is due a single waiter is woken, the longest there, in each replica: so that a
- * thousand do not look for the same one. Told by the hints of closings, and by one query a second for what they missed, and
+ * thousand do not look for the same one. Told by the hints of ends, and by one query a second for what they missed, and
  * for what becomes due by time.
  */
-export class Pulls {
+export class Queues {
   readonly #database: Database
   readonly #log: FastifyBaseLogger
   readonly #waiting = new Map<string, Set<Waiter>>()
@@ -34,10 +34,10 @@ export class Pulls {
   readonly #pieces = new Pieces(this.#drained.signal)
   #loop: Promise<void> = Promise.resolve()
 
-  constructor(database: Database, closings: Closings, log: FastifyBaseLogger) {
+  constructor(database: Database, ends: Ends, log: FastifyBaseLogger) {
     this.#database = database
     this.#log = log
-    closings.onHint(({ namespace, queue }) => {
+    ends.onNotify(({ namespace, queue }) => {
       if (queue !== undefined) this.wake({ namespace, queue }, 1)
     })
   }
@@ -59,15 +59,15 @@ export class Pulls {
     return [...this.#waiting.values()].reduce((sum, { size }) => sum + size, 0)
   }
 
-  expect(queue: Queue): Puller {
+  wait(queue: Queue): QueueWaiter {
     const key = keyOf(queue)
     const waiter = new Waiter(this.#drained.signal)
     const waiters = this.#waiting.get(key) ?? new Set()
     this.#waiting.set(key, waiters.add(waiter))
     return {
-      stirred: async deadline => {
-        const stirred = waiters.has(waiter) && (await waiter.stirred(deadline))
-        return stirred && waiters.has(waiter)
+      woken: async deadline => {
+        const woken = waiters.has(waiter) && (await waiter.woken(deadline))
+        return woken && waiters.has(waiter)
       },
       leave: () => {
         if (!waiters.delete(waiter)) return

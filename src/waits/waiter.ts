@@ -19,12 +19,12 @@ export class Waiter {
   }
 
   /** Whether it was woken since the last time; false at the deadline (of `performance.now()`) or when the service drains. */
-  async stirred(deadline: number): Promise<boolean> {
+  async woken(deadline: number): Promise<boolean> {
     if (!this.#isWoken && !this.#drained.aborted) await this.#rest(deadline - performance.now())
-    const stirred = this.#isWoken && !this.#drained.aborted && performance.now() < deadline
+    const woken = this.#isWoken && !this.#drained.aborted && performance.now() < deadline
     // Woken too late, it stays so, for whoever passes that on.
-    if (stirred) this.#isWoken = false
-    return stirred
+    if (woken) this.#isWoken = false
+    return woken
   }
 
   async #rest(milliseconds: number): Promise<void> {

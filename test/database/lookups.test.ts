@@ -29,11 +29,11 @@ const shared: Readonly<
     sql: statement('../../src/routes/barriers/get.sql', import.meta.url),
     asked: execution => ask(execution),
   },
-  announce: {
+  notify: {
     sql: statement('../../src/waits/notify.sql', import.meta.url),
     asked: execution => ask(execution),
   },
-  closings: {
+  ended: {
     sql: statement('../../src/waits/ended.sql', import.meta.url),
     asked: (execution, nth) => ask(execution, { generation: 1 + (nth % 2) }),
   },

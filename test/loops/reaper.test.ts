@@ -104,8 +104,8 @@ t.test('each close is one line of the log, without results, tokens and owners', 
   const log = Object.assign(Object.create(s.app.log), {
     info: (told: object, sentence: string) => lines.push({ ...told, sentence }),
   })
-  const { database, closings, message } = s.app
-  const reaper = new Reaper({ database, closings, message, log }, readConfig({}))
+  const { database, ends, message } = s.app
+  const reaper = new Reaper({ database, ends, message, log }, readConfig({}))
 
   await s.enqueue('late', { total: 1, expires_in_seconds: 60, callback: everyEnd })
   await pass(s, 'late', 61)

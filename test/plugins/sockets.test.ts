@@ -28,7 +28,7 @@ t.test('whoever leaves in the middle of a wait leaves nothing behind', async t =
     'waits for ends': () => get('/executions/left/barrier?wait_seconds=50'),
     'waits for callbacks': () => post('/callbacks/claim', { queue: 'left', wait_seconds: 50 }),
   }
-  const waiting = () => s.app.closings.waiting + s.app.pulls.waiting
+  const waiting = () => s.app.ends.waiting + s.app.queues.waiting
   for (const [kind, request] of Object.entries(kinds)) {
     for (const depth of [1, 2, 16]) {
       const socket = await caller()
@@ -59,7 +59,7 @@ t.test('whoever leaves at whatever moment leaves nothing behind', async () => {
     socket.destroy()
   }
   await until(
-    () => s.app.closings.waiting + s.app.pulls.waiting + s.app.readiness.inFlight === 0,
+    () => s.app.ends.waiting + s.app.queues.waiting + s.app.readiness.inFlight === 0,
     'nothing waits and nothing is in flight',
   )
 })

@@ -22,11 +22,11 @@ async function failing(t: Test, column: 'execution_id' | 'callback_queue'): Prom
 }
 
 /** Which of them were told while the query for all fails, once those that may be told were. */
-async function told(waits: Record<string, { stirred: Promise<boolean>; leave: () => void }>) {
+async function told(waits: Record<string, { woken: Promise<boolean>; leave: () => void }>) {
   const { c, ...others } = waits
-  const heard = await Promise.all(Object.values(others).map(({ stirred }) => stirred))
+  const heard = await Promise.all(Object.values(others).map(({ woken }) => woken))
   c?.leave()
-  return { others: heard, c: await c?.stirred }
+  return { others: heard, c: await c?.woken }
 }
 
 t.test(
@@ -35,10 +35,10 @@ t.test(
     const { app } = await failing(t, 'execution_id')
     const deadline = performance.now() + DEADLINE_MS
     const waits = names.map(execution_id => {
-      const { stirred, leave } = app.closings.expect({ namespace: '', execution_id })
-      return [execution_id, { stirred: stirred(1, deadline), leave }] as const
+      const { woken, leave } = app.ends.wait({ namespace: '', execution_id })
+      return [execution_id, { woken: woken(1, deadline), leave }] as const
     })
-    await app.closings.lookOnce()
+    await app.ends.lookOnce()
     t.strictSame(await told(Object.fromEntries(waits)), {
       others: [true, true, true, true],
       c: false,
@@ -50,10 +50,10 @@ t.test('a caller that waits at a queue hears of it, though another cannot be rea
   const { app } = await failing(t, 'callback_queue')
   const deadline = performance.now() + DEADLINE_MS
   const waits = names.map(queue => {
-    const { stirred, leave } = app.pulls.expect({ namespace: '', queue })
-    return [queue, { stirred: stirred(deadline), leave }] as const
+    const { woken, leave } = app.queues.wait({ namespace: '', queue })
+    return [queue, { woken: woken(deadline), leave }] as const
   })
-  await app.pulls.lookOnce()
+  await app.queues.lookOnce()
   t.strictSame(await told(Object.fromEntries(waits)), {
     others: [true, true, true, true],
     c: false,

@@ -12,7 +12,7 @@ t.test('a wait leaves nothing behind at the signal that outlives it', async t =>
     const { signal } = new AbortController()
     const waits = async count => {
       for (let nth = 0; nth < count; nth += 10)
-        await Promise.all(Array.from({ length: 10 }, () => new Waiter(signal).stirred(performance.now())))
+        await Promise.all(Array.from({ length: 10 }, () => new Waiter(signal).woken(performance.now())))
       gc()
       return process.memoryUsage().heapUsed
     }
@@ -29,12 +29,12 @@ t.test('a clock that is set back moves no deadline', async t => {
   t.teardown(() => (Date.now = real))
   const waiter = new Waiter(new AbortController().signal)
   const begun = performance.now()
-  const stirred = waiter.stirred(begun + 50)
+  const woken = waiter.woken(begun + 50)
   Date.now = () => real() - 3_600_000
-  t.equal(await stirred, false)
+  t.equal(await woken, false)
   waiter.wake()
-  t.equal(await waiter.stirred(performance.now() - 1), false, 'woken too late')
+  t.equal(await waiter.woken(performance.now() - 1), false, 'woken too late')
   t.ok(waiter.isWoken, 'which it passes on')
-  t.equal(await waiter.stirred(performance.now() + 10_000), true)
+  t.equal(await waiter.woken(performance.now() + 10_000), true)
   t.equal(waiter.isWoken, false)
 })

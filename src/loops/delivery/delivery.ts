@@ -52,7 +52,7 @@ export class Delivery {
     this.#leases = new Leases(app)
     this.#places = new Places(options)
     app.guard.onResolved((hostname, address) => this.#places.resolved(hostname, address))
-    app.closings.onHint(({ posts }) => posts && this.#bell.ring())
+    app.ends.onNotify(({ posts }) => posts && this.#bell.ring())
   }
 
   start(): void {

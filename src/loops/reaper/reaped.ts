@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 
-export type Parts = Pick<FastifyInstance, 'database' | 'closings' | 'log' | 'message'>
+export type Parts = Pick<FastifyInstance, 'database' | 'ends' | 'log' | 'message'>
 
 /** A barrier that a step closed or looked at: the members that the log may show. */
 export interface Reaped {
@@ -13,9 +13,9 @@ export interface Reaped {
 }
 
 export function announceClosed(
-  { closings, log }: Parts,
+  { ends, log }: Parts,
   { namespace, execution_id, generation, callback_id, state, reason }: Reaped,
 ): void {
-  closings.announce({ namespace, execution_id })
+  ends.notify({ namespace, execution_id })
   log.info({ execution_id, generation, callback_id, state, reason }, 'The reaper closed a barrier.')
 }

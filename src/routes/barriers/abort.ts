@@ -53,7 +53,7 @@ export const abort: Routes = async app => {
     const { namespace, params, body } = request
     const ask = { namespace, ...params, ...body, nonce: nonce() }
     const { outcome, reply, ...barrier } = await app.ask<Answer>(sql, ask)
-    if (outcome === 'aborted') app.closings.tell({ namespace, ...params, ...barrier })
+    if (outcome === 'aborted') app.ends.closed({ namespace, ...params, ...barrier })
     if (outcome === 'aborted' || outcome === 'already_closed') return reply
     throw new Refusal(outcome, { generation: barrier.generation })
   })

@@ -140,7 +140,7 @@ export const decrement: Routes = async app => {
     ])
     if (answers[0].recorded) await compareRecorded(answers, [body])
     const [{ callback_id, ...answer }] = answers
-    if (answer.closed_by_this) app.closings.tell({ namespace, ...params, ...answer, callback_id })
+    if (answer.closed_by_this) app.ends.closed({ namespace, ...params, ...answer, callback_id })
     if (answer.outcome === 'recorded' || answer.outcome === 'duplicate')
       return { ...answer, settled: true }
     const { outcome, closed_by_this: _, forgotten, ...truth } = answer
@@ -172,7 +172,7 @@ export const decrement: Routes = async app => {
           settled: isSettled(whole.outcome, undefined),
         })
       const closing = answers.find(({ closed_by_this }) => closed_by_this)
-      if (closing) app.closings.tell({ namespace, ...params, ...closing })
+      if (closing) app.ends.closed({ namespace, ...params, ...closing })
       const [{ state, remaining, total, succeeded, failed, generation: current }] = answers as [
         Answer,
       ]

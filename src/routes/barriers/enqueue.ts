@@ -161,8 +161,8 @@ export const enqueue: Routes = async app => {
       const location = `/executions/${encodeURIComponent(params.execution_id)}/barrier`
       reply.code(201).header('location', location)
       // A total of 0 completes at once; a replace ends what others wait for.
-      if (answer.state !== 'open') app.closings.tell({ namespace, ...params, ...answer })
-      else if (answer.generation !== 1) app.closings.announce({ namespace, ...params })
+      if (answer.state !== 'open') app.ends.closed({ namespace, ...params, ...answer })
+      else if (answer.generation !== 1) app.ends.notify({ namespace, ...params })
     }
     return answer.reply
   })

@@ -76,20 +76,20 @@ export const getBarrier: Routes = async app => {
     const { wait_seconds = 0, generation, detail } = query
     const ask = { namespace, ...params, generation, claims: false }
     const read = async () => (await run([ask]))[0]
-    const waiter = app.closings.expect(ask)
+    const waiter = app.ends.wait(ask)
     reply.onGone(waiter.leave)
     const deadline = performance.now() + wait_seconds * 1000
     try {
       let answer = await read()
       const { generation: waitedFor } = answer
-      let stirred = wait_seconds > 0
+      let woken = wait_seconds > 0
       while (
-        stirred &&
+        woken &&
         answer.outcome === 'found' &&
         answer.state === 'open' &&
         answer.generation === waitedFor
       ) {
-        stirred = await waiter.stirred(waitedFor, deadline)
+        woken = await waiter.woken(waitedFor, deadline)
         answer = await read()
       }
       const barrier = barrierOf(answer)

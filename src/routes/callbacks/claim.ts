@@ -74,17 +74,17 @@ export const claimCallbacks: Routes = async app => {
     const { namespace, body } = request
     const { queue, limit: most, lease_seconds, wait_seconds } = body
     const ask = { namespace, queue, most, lease_seconds, ...app.message, reply_bytes: REPLY_BYTES }
-    const puller = app.pulls.expect({ namespace, queue })
-    reply.onGone(puller.leave)
+    const waiter = app.queues.wait({ namespace, queue })
+    reply.onGone(waiter.leave)
     const deadline = performance.now() + wait_seconds * 1000
     try {
       let answer: Answer
       do answer = await app.ask<Answer>(sql, ask)
-      while (answer.taken === 0 && (await puller.stirred(deadline)))
-      if (answer.more) app.pulls.wake({ namespace, queue }, 1)
+      while (answer.taken === 0 && (await waiter.woken(deadline)))
+      if (answer.more) app.queues.wake({ namespace, queue }, 1)
       return { callbacks: answer.callbacks }
     } finally {
-      puller.leave()
+      waiter.leave()
     }
   })
 }

@@ -29,7 +29,7 @@ export const redeliverCallback: Routes = async app => {
     const { namespace, params } = request
     const answer = await app.ask<CallbackAnswer>(sql, { namespace, ...params })
     const reply = replyOf(request, answer, 'A callback was made due by redeliver.')
-    app.closings.announce({ namespace, ...params })
+    app.ends.notify({ namespace, ...params })
     return reply
   })
 }

@@ -53,7 +53,7 @@ export const retryCallback: Routes = async app => {
       await app.ask<CallbackAnswer>(sql, ask),
       'A callback was given back; it is due again.',
     )
-    app.closings.announce({ namespace, ...params })
+    app.ends.notify({ namespace, ...params })
     return reply
   })
 }

@@ -378,7 +378,7 @@ t.test('a wait ends for a barrier that was closed behind the service', async t =
     `update barriers set state = 'expired', reason = 'late', closed_at = now(), closing_nonce = 'n'
      where execution_id = 'behind'`,
   )
-  await s.app.closings.lookOnce()
+  await s.app.ends.lookOnce()
   const [{ body }, seconds] = await waiting
   t.match(body, { state: 'expired', reason: 'late' })
   t.ok(seconds < 10)
@@ -432,7 +432,7 @@ t.test('a thousand waits hold no connection and cost one query a second', async 
     `update barriers set state = 'aborted', reason = 'enough', closed_at = now(), closing_nonce = 'n'
      where execution_id like 'crowd-%'`,
   )
-  await small.app.closings.lookOnce()
+  await small.app.ends.lookOnce()
   const replies = await Promise.all(waiting)
   t.ok(replies.every(({ body }) => body.state === 'aborted'))
 })
@@ -442,7 +442,7 @@ t.test('a draining service answers who waits', async t => {
   await s.enqueue('draining', { total: 1 })
   const waiting = waitFor(draining, 'draining')
   await draining.barrier('draining')
-  await draining.app.closings.drain()
+  await draining.app.ends.drain()
   const [{ status, body }, seconds] = await waiting
   t.equal(status, 200)
   t.equal(body.state, 'open')

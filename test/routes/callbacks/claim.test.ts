@@ -257,7 +257,7 @@ t.test('what becomes due by time is found by the look of every second', async t 
   await s.database.query(
     `update barriers set callback_due_at = now() - interval '1 second' where execution_id = 'time'`,
   )
-  await s.app.pulls.lookOnce()
+  await s.app.queues.lookOnce()
   t.strictSame(names(await reply), ['time'])
 })
 
@@ -300,7 +300,7 @@ t.test('a thousand who wait hold no connection, and one due callback wakes one o
       '{"queue":"crowd","events":["completed"],"priority":5}', 'crowd', 5, '{completed}', 'due', 'cb_' || number, now()
     from generate_series(1, 999) as number`,
   )
-  await small.app.pulls.lookOnce()
+  await small.app.queues.lookOnce()
   const replies = await Promise.all(waiting)
   t.strictSame(tally(replies.map(reply => String(names(reply).length))), { '1': 1000 })
   t.equal(new Set(replies.flatMap(names)).size, 1000)
@@ -333,7 +333,7 @@ t.test('for a client that went away while it waited nothing is leased', async t 
   client.destroy()
   await closed
   await due('gone', 'gone')
-  await listening.app.pulls.lookOnce()
+  await listening.app.queues.lookOnce()
   t.match((await s.callback('gone')).body, { state: 'due', attempt: 0 })
   t.strictSame(names(await listening.pull('gone')), ['gone'])
 })

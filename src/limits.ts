@@ -40,7 +40,7 @@ a body | ${bytes(fallback.ROLLCALL_BODY_LIMIT_BYTES)} | | 413 | \`ROLLCALL_BODY_
 a body of a bulk route | ${bytes(fallback.ROLLCALL_BULK_BODY_LIMIT_BYTES)} | | 413 | \`ROLLCALL_BULK_BODY_LIMIT_BYTES\`
 bodies above ${bytes(SMALL_BYTES)} that have arrived | | ${bytes(fallback.ROLLCALL_BODIES_LIMIT_BYTES)}; a quarter is kept from those above ${bytes(LARGE_BYTES)} | ${overloaded} | \`ROLLCALL_BODIES_LIMIT_BYTES\`
 bodies above ${bytes(LARGE_BYTES)} that are worked on | | as much as the largest body | ${overloaded} |
-the rate of a body above ${bytes(SMALL_BYTES)} | at least ${bytes(LEAST_BYTES_PER_SECOND)} a second | | 408 after ${MOST_SLOW_SECONDS} s |
+the rate of a body above ${bytes(SMALL_BYTES)} | at least ${bytes(LEAST_BYTES_PER_SECOND)} a second; ${inTime(fallback.ROLLCALL_BULK_BODY_LIMIT_BYTES)} a second for ${bytes(fallback.ROLLCALL_BULK_BODY_LIMIT_BYTES)}, which has to arrive in ${seconds(sockets.REQUEST_MS)} as well | | 408 after ${MOST_SLOW_SECONDS} s, or at the end of the ${seconds(sockets.REQUEST_MS)} |
 nesting of a body | ${fallback.ROLLCALL_JSON_DEPTH_LIMIT} | | 400 | \`ROLLCALL_JSON_DEPTH_LIMIT\`
 outside of callers' JSON: members of an array; a string; keys and values | ${count(MOST_MEMBERS)}; ${bytes(MOST_VALUE_BYTES)}; ${count(MOST_VALUES)} | | 400 |
 \`result\` | ${bytes(fallback.ROLLCALL_RESULT_LIMIT_BYTES)} | | 413 | \`ROLLCALL_RESULT_LIMIT_BYTES\`
@@ -81,6 +81,11 @@ function count(number: number): string {
 function bytes(number: number): string {
   const [unit, size] = number < 1024 * 1024 ? ['KiB', 1024] : ['MiB', 1024 * 1024]
   return `${count(number / size)} ${unit}`
+}
+
+/** So many a second bring a body before its request is given up. */
+function inTime(size: number): string {
+  return `${count(Math.ceil(size / 1024 / (sockets.REQUEST_MS / 1000)))} KiB`
 }
 
 function seconds(milliseconds: number): string {

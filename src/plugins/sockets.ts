@@ -28,8 +28,10 @@ export const sockets = plugin<{ own: Sockets }>(
     })
     // A caller that is gone is not served; of a socket that was cut this ends the sixteen requests that came before the cut.
     // It is refused all the same, though nobody reads that: the hooks of a reply free what the request holds, as the room of its body.
-    app.addHook('preHandler', (_request, reply, next) => {
-      if (reply.raw.destroyed) next(new Refusal('request_timeout'))
+    // Nor is one that was refused by hand, as too late, and whose rest came all the same.
+    app.addHook('preHandler', (request, reply, next) => {
+      if (reply.raw.destroyed || request.raw.socket.writableEnded)
+        next(new Refusal('request_timeout'))
       else next()
     })
     app.addHook('onSend', (_request, reply, payload, next) => {

@@ -2,19 +2,21 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
+import { until } from '../fixtures/gate.ts'
 import { service } from '../fixtures/service.ts'
 
 const s = await service(t)
 await s.app.listen({ host: '127.0.0.1', port: 0 })
 
-/** Sends bytes to the service and reads what comes until the socket closes. */
-async function exchange(bytes: string) {
+/** Sends bytes to the service, and the rest once it has answered, and reads what comes until the socket closes. */
+async function exchange(bytes: string, rest?: string) {
   const { port } = s.app.server.address() as AddressInfo
   const socket = connect(port, '127.0.0.1')
   socket.on('error', () => undefined)
   socket.write(bytes)
   const chunks: Buffer[] = []
   socket.on('data', chunk => chunks.push(chunk))
+  if (rest !== undefined) socket.once('data', () => socket.write(rest))
   await once(socket, 'close')
   const [head = '', body = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n', 2)
   return { head, body: body === '' ? undefined : (JSON.parse(body) as unknown) }
@@ -28,7 +30,7 @@ t.test('a request that does not arrive in time is told so', async t => {
     'POST /executions/a/batches/0/claim HTTP/1.1\r\nhost: localhost\r\n',
     'POST /executions/a/batches/0/claim HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
   ]
-  for (const { head, body } of await Promise.all(partial.map(exchange))) {
+  for (const { head, body } of await Promise.all(partial.map(bytes => exchange(bytes)))) {
     t.match(head, /^HTTP\/1\.1 408 Request Timeout\r\n/)
     t.match(head, /content-type: application\/problem\+json/i)
     t.match(head, /connection: close/i)
@@ -39,6 +41,21 @@ t.test('a request that does not arrive in time is told so', async t => {
       detail: 'The request did not arrive in time.',
       code: 'request_timeout',
     })
+  }
+  t.strictSame(await s.database.query('select from batches'), [])
+})
+
+t.test('a request that was told so is not done, though its rest comes after all', async t => {
+  Object.assign(s.app.server, { headersTimeout: 1, requestTimeout: 1 })
+  t.teardown(() => Object.assign(s.app.server, { headersTimeout: 10_000, requestTimeout: 30_000 }))
+  const head = 'POST /executions/a/batches/0/claim HTTP/1.1\r\nhost: localhost\r\n'
+  const body = 'content-type: application/json\r\ncontent-length: 2\r\n\r\n'
+  for (const [half, rest] of [
+    [`${head}${body}{`, '}'],
+    [head, `${body}{}`],
+  ] as const) {
+    t.match(await exchange(half, rest), { head: /^HTTP\/1\.1 408 / })
+    await until(() => s.app.readiness.inFlight === 0, 'the request is over')
   }
   t.strictSame(await s.database.query('select from batches'), [])
 })

@@ -1,8 +1,8 @@
 const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^"{}[\],:]+/gsy
 
 /**
- * One text for all texts of a JSON value: with the members of its objects in order. Numbers are equal when their digits are,
- * as they were sent: 1.0 is not 1. For JSON as it is kept, without white space and with the fewest escapes.
+ * The same text for all spellings of a JSON value: the members of its objects are sorted. Numbers are equal if they were sent
+ * with the same digits: 1.0 is not 1. It takes JSON as it is kept, without white space and with the fewest escapes.
  */
 export function canonical(text: string): string {
   token.lastIndex = 0
@@ -25,6 +25,6 @@ function valueFrom(text: string, first: string): string {
       members.push(`${piece}:${valueFrom(text, next(text))}`)
     }
   }
-  // Keys differ, so this is the order of the keys.
+  // Keys differ, so sorting the members sorts by key.
   return first === '[' ? `[${members.join(',')}]` : `{${members.toSorted().join(',')}}`
 }

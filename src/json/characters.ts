@@ -8,7 +8,7 @@ const SHORT_ESCAPES: Readonly<Record<number, string>> = {
   0x5c: '\\',
 }
 
-/** How JSON.stringify writes a character in a string: with an escape only where it has to be. */
+/** The spelling of a character in a string by JSON.stringify: with an escape only where one is needed. */
 export function spelled(code: number): string {
   const short = SHORT_ESCAPES[code]
   if (short !== undefined) return `\\${short}`

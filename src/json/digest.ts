@@ -6,7 +6,7 @@ const ARRAY_END = 0x5d
 const OBJECT = 0x7b
 const OBJECT_END = 0x7d
 
-/** An object or array around what is read; of an object also what was read before it, and the sum of its members. */
+/** An object or array around the current value; for an object also the hash before it, and the sum of its members. */
 interface Level {
   isObject: boolean
   one: number
@@ -16,11 +16,11 @@ interface Level {
 }
 
 /**
- * 64 bits of a JSON value, the same for every order of the keys of its objects: the members of an object are added up. Numbers
- * are equal when their digits are, as they were sent. It is for JSON as it is kept, and takes neither a copy of the text nor
- * memory for its values, of which a large result may have millions.
+ * 64 bits of a JSON value, the same for every order of the keys of its objects, because the members of an object are added up.
+ * Numbers are equal if they were sent with the same digits. It takes JSON as it is kept, and needs neither a copy of the text
+ * nor memory for its values, of which a large result may have millions.
  *
- * A caller that finds two values of one digest deceives itself alone.
+ * A caller that finds two values with one digest deceives only itself.
  */
 export class Digest {
   readonly #text: string
@@ -34,7 +34,7 @@ export class Digest {
     this.#text = text
   }
 
-  /** Reads about so many characters more. Whether the value is over. */
+  /** Reads about so many characters more. Returns whether the value is over. */
   advance(characters: number): boolean {
     const end = Math.min(this.#text.length, this.#at + characters)
     while (this.#at < end) {
@@ -91,20 +91,20 @@ export class Digest {
     this.#one = one
     this.#other = other
     this.#mix(OBJECT)
-    // Both into each, so that each half knows all of the object.
+    // Both sums go into both halves, so that each half depends on the whole object.
     this.#mix(sum)
     this.#mix(otherSum)
     this.#mix(OBJECT_END)
   }
 
-  /** The order of what is mixed in matters; two odd factors make two halves that do not collide together. */
+  /** The order of the codes matters; each half has an odd factor of its own, so that they do not collide together. */
   #mix(code: number): void {
     this.#one = Math.imul(this.#one ^ code, 0x5bd1e995) + 0x27d4eb2f
     this.#other = Math.imul((this.#other << 5) | (this.#other >>> 27), 0x2c1b3c6d) + code
   }
 }
 
-/** Spreads every bit over all of them, so that sums of members that differ little differ much. */
+/** Spreads every bit over all others, so that members that differ little give sums that differ much. */
 function spread(value: number): number {
   let bits = value
   bits = Math.imul(bits ^ (bits >>> 16), 0x7feb352d)

@@ -1,11 +1,11 @@
-/** Whether the digits of a JSON number mean the number that is read from them, as `1.0` and `1e2` do, and `1e-400` does not. */
+/** Whether a JSON number is read as exactly the number that its digits say, as `1.0` and `1e2` are, and `1e-400` is not. */
 export function isExact(text: string, value: number): boolean {
-  // So it is of nearly every number; a caller's own are not judged.
+  // True for nearly every number; those in a caller's own JSON are not judged.
   if (String(value) === text) return true
   return Number.isFinite(value) && decimalOf(text) === decimalOf(String(value))
 }
 
-/** Its digits and their power of ten, without a sign, and without the zeros on either side. */
+/** The digits of a number and their power of ten, without a sign, and without the zeros on either side. */
 function decimalOf(text: string): string {
   const [mantissa = '', exponent = '0'] = text.replace(/^-/, '').toLowerCase().split('e', 2)
   const [whole = '', fraction = ''] = mantissa.split('.')

@@ -13,10 +13,10 @@ export function invalid(path: Path, message: string): Refusal {
   })
 }
 
-/** At the byte `at` something else stands than `wanted`. */
+/** At the byte `at` the body has something other than `wanted`. */
 export function notJson(bytes: Buffer, at: number, wanted: string): Refusal {
   if (at >= bytes.length) return invalid([], `The body is not JSON: it ends before ${wanted}.`)
-  // UTF-8 was judged before; a byte of a longer character has no name of its own.
+  // The body is UTF-8, as was checked before; a byte of a longer character has no name of its own.
   const byte = bytes[at] as number
   const found =
     byte > 0x20 && byte < 0x7f
@@ -25,7 +25,7 @@ export function notJson(bytes: Buffer, at: number, wanted: string): Refusal {
   return invalid([], `The body is not JSON: at byte ${at} is ${found} in place of ${wanted}.`)
 }
 
-/** The number at `path` would be read as another one than its digits say. */
+/** The number at `path` would be read as a number other than its digits say. */
 export function inexact(path: Path, digits: string): Refusal {
   const rule = 'It has to be a number that a double keeps with all its digits'
   return invalid(path, `${rule}, got ${shown(new RawJson(digits))}.`)
@@ -47,7 +47,7 @@ export function tooLarge(path: Path, limitBytes: number): Refusal {
   })
 }
 
-/** The sender of a body gave it up; nobody reads this. */
+/** The sender gave the body up; nobody reads this refusal. */
 export function notWhole(): Refusal {
   return invalid([], 'The body did not arrive whole.')
 }

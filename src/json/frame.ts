@@ -1,23 +1,23 @@
 import type { Path } from './faults.ts'
 import type { Tape } from './tape.ts'
 
-/** Up to so many keys are compared one by one; a set for every small object would cost more than all the rest of it. */
+/** Up to so many keys are compared one by one: a set for every small object would cost more than the rest of its reading. */
 const COMPARED_KEYS = 8
 
 export type Container = Record<string, unknown> | unknown[]
 
-/** An object or array that is being read. A frame is used again by the next one at its depth. */
+/** An object or array that is being read. The next one at the same depth uses the frame again. */
 export class Frame {
   isArray = false
-  /** What is made of it; nothing is made inside of a caller's JSON. */
+  /** The value that is made from it; inside a caller's JSON none is made. */
   container: Container | undefined
-  /** Of an array: the position of the member that is read. */
+  /** In an array: the position of the current member. */
   index = 0
-  /** Where the key of the member that is read is kept, with its quotes, and whether it has escapes. */
+  /** Where the key of the current member is kept, with its quotes, and whether it has escapes. */
   keyStart = 0
   keyEnd = 0
   keyEscaped = false
-  /** Of an object that is made: that key. */
+  /** In an object that is made: that key. */
   name = ''
   readonly #ends: number[] = []
   #keys = 0
@@ -59,7 +59,7 @@ export class Frame {
   }
 }
 
-/** The member that is read in these frames, the outermost first. */
+/** The path of the current member through these frames, the outermost first. */
 export function pathOf(frames: Frame[], tape: Tape): Path {
   return frames.map(({ isArray, index, keyStart, keyEnd, keyEscaped }) =>
     isArray ? index : tape.stringAt(keyStart, keyEnd, keyEscaped),

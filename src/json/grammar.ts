@@ -1,4 +1,4 @@
-/** What may come next in a JSON text. */
+/** The kinds of text that may come next in JSON. */
 export const VALUE = 0
 export const VALUE_OR_END = 1
 export const KEY = 2
@@ -7,7 +7,7 @@ export const COLON = 4
 export const COMMA_OR_END = 5
 export const NOTHING = 6
 
-/** What each of them is called. */
+/** The name of each, for messages. */
 export const WANTED = [
   'a value',
   'a value',

@@ -1,7 +1,7 @@
 /**
  * JSON that belongs to a caller and passes through as it was sent, so that 12345678901234567890, 0.10 and 1e300 keep
- * every digit. Without insignificant white space, and with the fewest escapes; never parsed on its way to Postgres and
- * back. Of a large body it is a part of the bytes that arrived, not a copy of them.
+ * every digit. It has no insignificant white space and the fewest escapes, and is never parsed on its way to Postgres and
+ * back. In a large body it is a part of the bytes that arrived, not a copy of them.
  */
 export class RawJson {
   readonly #json: string | Buffer
@@ -35,7 +35,10 @@ let pending: (string | Buffer)[] = []
 
 const mark = /"\\u0000(\d+)"/
 
-/** `JSON.stringify` that puts every RawJson in its place: as bytes, where one of them is. Node 20 has no JSON.rawJSON, and later ones refuse objects in it. */
+/**
+ * `JSON.stringify` that puts every RawJson in its place; the text comes as bytes if a RawJson does. Node 20 has no
+ * JSON.rawJSON, and that of later versions refuses objects.
+ */
 export function encode(value: unknown): string | Buffer {
   pending = []
   const text = JSON.stringify(value)
@@ -54,7 +57,7 @@ export function encode(value: unknown): string | Buffer {
   )
 }
 
-/** As `encode`, and a string in any case. */
+/** Like `encode`, but always a string. */
 export function stringify(value: unknown): string {
   return value instanceof RawJson ? value.text : encode(value).toString()
 }

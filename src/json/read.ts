@@ -2,7 +2,7 @@ import { setImmediate as othersTurn } from 'node:timers/promises'
 import type { Rules } from './rules.ts'
 import { Scanner } from './scanner.ts'
 
-/** As much as is read in one piece: of the slowest shape that was found, strings of nothing but escapes, it took 65 ms of CPU on a busy machine. */
+/** The size of one piece. In the slowest shape found, strings of nothing but escapes, it took 65 ms of CPU on a busy machine. */
 export const PIECE_BYTES = 256 * 1024
 
 /** A body, and whether it has callers' JSON, which stays in the bytes it came in. */

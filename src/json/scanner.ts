@@ -18,8 +18,8 @@ import { Tape } from './tape.ts'
 const TEXT_BYTES = 16 * 1024
 
 /**
- * Reads a body in one pass, as far at a time as it is asked to: strict JSON, no key twice in one object, no `__proto__`,
- * bounded depth. Makes objects outside of callers' JSON, whose number is bounded; callers' JSON comes out as RawJson.
+ * Reads a body in one pass and in steps: strict JSON, no key twice in one object, no `__proto__`, bounded depth. It makes
+ * a bounded number of objects, all outside of callers' JSON, which comes out as RawJson.
  */
 export class Scanner {
   readonly #tape: Tape
@@ -29,7 +29,7 @@ export class Scanner {
   #next = VALUE
   #values = 0
   #body: Record<string, unknown> | undefined
-  /** Whether callers' JSON was cut out of it. */
+  /** Whether the body had callers' JSON. */
   hasRaw = false
   /** The depth of the object whose member is a caller's JSON, and 0 outside of it. */
   #rawDepth = 0
@@ -41,7 +41,7 @@ export class Scanner {
     this.#rules = rules
   }
 
-  /** Reads about `bytes` more. Whether the body is over. */
+  /** Reads about `count` bytes more. Returns whether the body is over. */
   advance(count: number): boolean {
     const tape = this.#tape
     const { bytes } = tape
@@ -195,7 +195,7 @@ export class Scanner {
     else (container as Record<string, unknown>)[name] = value
   }
 
-  /** Absent and null are the same. */
+  /** Ends a caller's JSON. A null is left out, because absent and null are the same. */
   #endRaw(): void {
     const { bytes, kept } = this.#tape
     const start = this.#rawStart

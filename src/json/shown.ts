@@ -2,7 +2,7 @@ import { RawJson } from './raw.ts'
 
 const MOST_CHARACTERS = 100
 
-/** The beginning of a value as JSON, for people. No more of it is written than that, because it may be a whole body. */
+/** The beginning of a value as JSON, for people. The rest is not even written, because the value may be a whole body. */
 export function shown(value: unknown): string {
   let text = ''
   for (const piece of pieces(value)) {
@@ -33,7 +33,7 @@ function* pieces(value: unknown): Generator<string> {
     }
     yield '}'
   } else {
-    // JSON has no word for 1e400, which is Infinity when it arrives here.
+    // JSON has no word for Infinity, which 1e400 is when it arrives here.
     yield String(value)
   }
 }

@@ -10,7 +10,7 @@ const LETTER_U = 0x75
 const MINUS = 0x2d
 const ZERO = 0x30
 
-/** 1 for every byte that stands in a string for itself: all but `"`, `\` and control characters. */
+/** 1 for every byte that stands for itself in a string: all but `"`, `\` and control characters. */
 const plain = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
 )
@@ -19,7 +19,7 @@ const MOVED_BY_HAND_BYTES = 48
 const SHORT_BYTES = 4 * 1024
 
 /**
- * The bytes of a body, and how far they are read. What is kept is moved towards the beginning, into the same bytes: the
+ * The bytes of a body, and how far they are read. Bytes that are kept move towards the beginning of the same buffer: the
  * shortest spelling of a JSON value is never longer than the one that was sent, so a body needs no second copy.
  */
 export class Tape {
@@ -30,12 +30,12 @@ export class Tape {
   kept = 0
   /** Where the last value was read from. */
   origin = 0
-  /** Whether the last string has escapes still. */
+  /** Whether the last string still has escapes. */
   escaped = false
-  /** Whether the last string holds what Postgres cannot store: NUL, or half of a surrogate pair. */
+  /** Whether the last string holds NUL or half of a surrogate pair, which Postgres cannot store. */
   unstorable = false
 
-  /** All of it as it came, if it is small and ASCII: to cut short texts from a string takes half the time. */
+  /** The whole body as it came, if it is small and ASCII: cutting short texts from a string takes half the time. */
   readonly #text: string | undefined
 
   constructor(bytes: Buffer) {
@@ -148,7 +148,7 @@ export class Tape {
     this.#move(at, at + word.length)
   }
 
-  /** Keeps the bytes between, and goes on behind them. */
+  /** Keeps the bytes from `from` to `to`, and goes on behind them. */
   #move(from: number, to: number): void {
     const { bytes } = this
     this.at = to
@@ -180,7 +180,7 @@ export class Tape {
     return isExact(text, value) ? value : undefined
   }
 
-  /** The value that was read last, or undefined if its digits are not kept by a number. It began with `byte` and is kept from `start` on. */
+  /** The value that was read last, or undefined for an inexact number. It began with `byte` and is kept from `start` on. */
   lastValue(byte: number, start: number): string | number | boolean | null | undefined {
     if (byte === QUOTE) return this.lastString(start)
     if (byte === 0x74) return true
@@ -188,7 +188,7 @@ export class Tape {
     return byte === 0x6e ? null : this.#lastNumber(start)
   }
 
-  /** The string that is kept there with its quotes. */
+  /** The string that is kept from `start` to `end` with its quotes. */
   stringAt(start: number, end: number, escaped: boolean): string {
     return escaped
       ? (JSON.parse(this.bytes.toString('utf8', start, end)) as string)

@@ -1,8 +1,8 @@
--- In which of the queues that somebody waits at callbacks are due, and how many, as far as there are callers to take them.
+-- The queues that have due callbacks, out of those where callers wait, and how many are due: no more than callers wait there.
 -- One query for all waiters of a process.
 --
 -- $1  [{ namespace, queue, waiting }]
--- ->  namespace, queue, due, of those queues in which there are any
+-- ->  namespace, queue, due, for each queue that has any
 
 select ask.namespace, ask.queue, found.due
 from json_to_recordset($1) as ask (namespace text, queue text, waiting integer)

@@ -1,5 +1,4 @@
--- Which of the executions that somebody waits for are no longer open in the generation that is waited for. One query for
--- all waiters of a process.
+-- The executions that are no longer open in the generation that a caller waits for. One query for all waiters of a process.
 --
 -- $1  [{ namespace, execution_id, generation }]
 -- ->  namespace, execution_id of those that ended
@@ -9,7 +8,7 @@ with ask as materialized (
   from json_to_recordset($1) as ask (namespace text, execution_id text, generation integer)
 ),
 
--- Once for an execution and not for each ask, as in claim.sql.
+-- Read once for an execution and not for each ask, as in claim.sql.
 barrier as materialized (
   select execution.namespace, execution.execution_id, barrier.state, barrier.generation
   from (select distinct namespace, execution_id from ask) as execution

@@ -17,7 +17,7 @@ export interface Execution {
   execution_id: string
 }
 
-/** Of an execution something happened: its barrier closed or was replaced, or its callback is due, in this queue or to be posted. */
+/** An execution changed: its barrier closed or was replaced, or its callback is due, in this queue or to be posted. */
 const Hint = z.object({
   namespace: z.string(),
   execution_id: z.string(),
@@ -34,16 +34,19 @@ export interface Closing extends Execution {
   callback_id?: string | undefined
 }
 
-/** A caller who waits for the end of an execution; registered before the state is read, so that no end is missed. */
+/** A caller that waits for the end of an execution; registered before the state is read, so that no end is missed. */
 export interface EndWaiter {
-  /** Whether something may have happened to the generation, and the state is to be read again; false at the deadline (of `performance.now()`) or when the service drains. */
+  /**
+   * Whether the generation may have changed, so that its state is to be read again; false at the deadline (of
+   * `performance.now()`) or when the service drains.
+   */
   woken: (generation: number, deadline: number) => Promise<boolean>
   leave: () => void
 }
 
 /**
- * The ends of barriers, as they happen: heard at once in the replica that closed one, by NOTIFY in the others, and by one
- * query a second for whatever both missed. Waiting holds no connection.
+ * Wakes callers when barriers end: at once in the replica that closed one, by NOTIFY in the others, and by one query a second
+ * for the ends that both missed. Waiting holds no connection.
  */
 export class Ends {
   readonly #database: Database
@@ -78,13 +81,13 @@ export class Ends {
     await this.#loops
   }
 
-  /** Writes the end of a barrier into the log, and tells everybody. */
+  /** Writes the end of a barrier into the log, and tells all replicas. */
   closed({ namespace, execution_id, generation, state, callback_id }: Closing): void {
     this.#log.info({ execution_id, generation, callback_id, state }, 'A barrier closed.')
     this.notify({ namespace, execution_id })
   }
 
-  /** Calls `hear` with every hint, of this replica and the others; this one's may come twice. */
+  /** Calls `hear` with every hint, from this replica and the others; those of this replica may come twice. */
   onNotify(hear: (hint: Hint) => void): void {
     this.#listeners.push(hear)
   }
@@ -93,7 +96,7 @@ export class Ends {
   notify(execution: Execution): void {
     this.#wake(keyOf(execution))
     const { namespace, execution_id } = execution
-    // Others find out by their query a second later if this is lost.
+    // If this is lost, the others find out by their query a second later.
     this.#send([{ namespace, execution_id }]).then(
       ([due]) => this.#hint({ ...due, namespace, execution_id }),
       (error: unknown) =>
@@ -125,7 +128,7 @@ export class Ends {
     }
   }
 
-  /** One query for all that is waited for, while none fails; returns 0, so that the loop rests a second. */
+  /** One query for all executions that callers wait for, while none fails; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
     const asks = [...this.#waiting].flatMap(([key, waiters]) =>
       [...new Set([...waiters].map(({ generation }) => generation))]
@@ -168,7 +171,7 @@ function executionOf(key: string): Execution {
   return { namespace, execution_id }
 }
 
-/** Anybody who may connect can send a NOTIFY, and so can another version of the service: what is no hint is passed over. */
+/** Everybody that may connect can send a NOTIFY, and so can another version of the service: a text that is no hint is ignored. */
 function hintIn(payload: string): Hint | undefined {
   try {
     const { success, data } = Hint.safeParse(JSON.parse(payload))

@@ -3,12 +3,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Client, type ClientConfig, escapeIdentifier } from 'pg'
 
 const GOODBYE_MS = 1000
-/** For a server that hangs, so that the loop goes on, and ends when it is told to. */
+/** For a server that hangs, so that the loop goes on, and can end. */
 const PATIENCE_MS = 5000
 
 /**
- * Hears NOTIFY on `channel` until `signal` aborts, over a connection of its own that is made again when it is lost. What is
- * heard is a hint only: nothing arrives while the connection is away, nor ever through a transaction pooler.
+ * Hears NOTIFY on `channel` until `signal` aborts, over a connection of its own that is made again when it is lost. A notice is
+ * only a hint: none arrives while the connection is away, nor ever through a transaction pooler.
  */
 export async function listen(
   connection: ClientConfig,

@@ -1,5 +1,6 @@
--- Tells every replica that barriers closed or were replaced, or that their callbacks are due again, and in which queue one is
--- due now, or whether one is to be posted. In a transaction of its own: NOTIFY in the one that closes would put all commits of the database behind one lock.
+-- Tells every replica that barriers closed or were replaced, or that their callbacks are due again; if one is due now, also its
+-- queue, or that it is to be posted. In a transaction of its own: NOTIFY in the one that closes a barrier would put all commits
+-- of the database behind one lock.
 --
 -- $1  [{ namespace, execution_id }]
 -- ->  outcome: announced, queue and posts (null: nothing is due there), one row per ask, in order
@@ -11,7 +12,7 @@ with ask as materialized (
   ) with ordinality as ask (namespace, execution_id, ord)
 ),
 
--- Once for an execution and not for each ask, as in claim.sql.
+-- Read once for an execution and not for each ask, as in claim.sql.
 hint as materialized (
   select execution.namespace, execution.execution_id, due.queue, due.posts
   from (select distinct namespace, execution_id from ask) as execution

@@ -1,20 +1,20 @@
 import { DatabaseRefusal } from '../database/fault.ts'
 
 /**
- * One query for many things, in pieces that each succeed. A piece that fails or times out is asked for by halves, down to a
- * single thing, which is passed over until the next time. So one row, or bloat, keeps nobody else from being looked for.
+ * Asks one query about many things, in pieces of a size that succeeds. A piece that fails or times out is halved, down to a
+ * single thing, which is skipped until the next look. So one bad row, or bloat, does not hide the others.
  */
 export class Pieces {
   readonly #signal: AbortSignal
-  /** Grows only once nothing failed, so that where one row stays bad only the first time halves. */
+  /** Grows only after a look without a failure: while a row stays bad, only the first look halves. */
   #most = Number.MAX_SAFE_INTEGER
 
-  /** `signal`: nothing more is asked for. */
+  /** Once `signal` aborts, nothing more is asked. */
   constructor(signal: AbortSignal) {
     this.#signal = signal
   }
 
-  /** Rejects with the last failure, after all others were looked for. */
+  /** Rejects with the last failure, after all other pieces were asked for. */
   async look<Ask>(asks: Ask[], query: (piece: Ask[]) => Promise<void>): Promise<void> {
     let failure: DatabaseRefusal | undefined
     for (let from = 0; from < asks.length && !this.#signal.aborted;) {
@@ -34,7 +34,7 @@ export class Pieces {
   }
 }
 
-/** Whether less of the same may do. A database that is gone refuses the next connection, with which the look ends. */
+/** Whether a smaller piece may succeed. A database that is gone refuses the next connection, and that ends the look. */
 function mayBeOfOne(error: unknown): error is DatabaseRefusal {
   return error instanceof DatabaseRefusal && (error.alone || error.effect === 'unknown')
 }

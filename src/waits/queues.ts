@@ -13,18 +13,18 @@ export interface Queue {
   queue: string
 }
 
-/** A caller who waits for a callback; registered before the first look, so that none is missed. */
+/** A caller that waits for a callback; registered before the first look, so that none is missed. */
 export interface QueueWaiter {
-  /** Whether a callback may be due, and it is his turn to look; false at the deadline, once he left, or when the service drains. */
+  /** Whether a callback may be due and this caller is to look; false at the deadline, once it left, or when the service drains. */
   woken: (deadline: number) => Promise<boolean>
-  /** He has what he came for, or is gone: nothing is to be leased for him any more. */
+  /** The caller has its callback, or is gone: nothing is to be leased for it any more. */
   leave: () => void
 }
 
 /**
- * Who waits at the queues of callbacks. When one is due a single waiter is woken, the longest there, in each replica: so that a
- * thousand do not look for the same one. Told by the hints of ends, and by one query a second for what they missed, and
- * for what becomes due by time.
+ * The callers that wait at queues. When a callback is due, each replica wakes a single waiter, the one there longest, so that a
+ * thousand do not look for the same callback. Hints of ends wake them, and so does one query a second, which finds the callbacks
+ * that the hints missed or that became due by time.
  */
 export class Queues {
   readonly #database: Database
@@ -72,7 +72,7 @@ export class Queues {
       leave: () => {
         if (!waiters.delete(waiter)) return
         if (waiters.size === 0 && this.#waiting.get(key) === waiters) this.#waiting.delete(key)
-        // Woken while he looked, or as he left: the next one looks in his place.
+        // Woken while it looked, or as it left: the next waiter looks in its place.
         if (waiter.isWoken) this.wake(queue, 1)
         else waiter.wake()
       },
@@ -85,7 +85,7 @@ export class Queues {
     for (const waiter of asleep.slice(0, count)) waiter.wake()
   }
 
-  /** One query for all queues that are waited at, while none fails; returns 0, so that the loop rests a second. */
+  /** One query for all queues where callers wait, while none fails; returns 0, so that the loop rests a second. */
   async lookOnce(): Promise<0> {
     const asks = [...this.#waiting].map(([key, { size }]) => ({ ...queueOf(key), waiting: size }))
     try {

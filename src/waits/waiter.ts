@@ -1,4 +1,4 @@
-/** Somebody who waits for something to happen, without a connection: woken by others, and no longer than a deadline. */
+/** Waits for something to happen, without a connection: until others wake it, and no longer than a deadline. */
 export class Waiter {
   readonly #drained: AbortSignal
   #isWoken = false
@@ -22,7 +22,7 @@ export class Waiter {
   async woken(deadline: number): Promise<boolean> {
     if (!this.#isWoken && !this.#drained.aborted) await this.#rest(deadline - performance.now())
     const woken = this.#isWoken && !this.#drained.aborted && performance.now() < deadline
-    // Woken too late, it stays so, for whoever passes that on.
+    // Woken too late, it stays woken: its owner can pass the wake on.
     if (woken) this.#isWoken = false
     return woken
   }

@@ -1,8 +1,8 @@
 import { BlockList, isIP } from 'node:net'
 
 /**
- * What lies outside the public internet, and what only looks as if it were inside. From the IANA special-purpose
- * address registries, of which every range that is not globally reachable is here, and the multicast registry:
+ * The ranges outside the public internet, and those that only look as if they were inside. From the multicast registry and
+ * the special-purpose address registries of IANA, with every range there that is not globally reachable:
  * https://www.iana.org/assignments/iana-ipv4-special-registry
  * https://www.iana.org/assignments/iana-ipv6-special-registry
  */
@@ -25,7 +25,7 @@ const SPECIAL_IPV4 = [
   '240.0.0.0/4', // reserved, and broadcast
 ]
 
-/** Of IPv6 only what is given out as global unicast is public at all; these are the exceptions in it. */
+/** In IPv6 only the range given out as global unicast is public at all; these are the exceptions in it. */
 const GLOBAL_IPV6 = '2000::/3'
 const SPECIAL_IPV6 = [
   '2001::/23', // protocol assignments, with Teredo, whose addresses hold an IPv4 address
@@ -34,7 +34,7 @@ const SPECIAL_IPV6 = [
   '3fff::/20', // documentation
 ]
 
-/** NAT64 reaches the whole of IPv4. Behind DNS64 a public host has no other address, so the IPv4 address in it decides. */
+/** NAT64 reaches all of IPv4. Behind DNS64 a host may have no other address, so the IPv4 address inside decides. */
 const NAT64 = '64:ff9b::'
 const NAT64_BITS = 96
 
@@ -71,7 +71,7 @@ export function rangesOf(...ranges: string[]): BlockList {
   return list
 }
 
-/** Whether the list has the address; a link-local one may come with its zone, as fe80::1%eth0. What is no address is in none. */
+/** Whether the list has the address; a link-local one may come with its zone, as fe80::1%eth0. Other texts are in no list. */
 export function holds(list: BlockList, address: string): boolean {
   const [bare = ''] = address.split('%')
   return isIP(bare) !== 0 && list.check(bare, familyOf(bare))

@@ -1,9 +1,9 @@
 import { Unreached } from './unreached.ts'
 
-/** Why an attempt brought no status, for the log alone, which other people read than callbacks: with nothing of the receiver in it. */
+/** Why an attempt brought no status. It is for the log, which people read who may not see callbacks: it names no receiver. */
 export interface Cause {
   cause: string
-  /** As Node, its DNS client, TLS or undici name it. */
+  /** The code of Node, its DNS client, TLS or undici. */
   code?: string
 }
 
@@ -38,7 +38,7 @@ function classOf(error: unknown, known: string | undefined): string {
   }
 }
 
-/** Of the error or of what caused it. Other members, and the message, may name a host or an address. */
+/** The code of the error or of its cause. The message and other members may name a host or an address. */
 function codeOf(error: unknown): string | undefined {
   return wordIn(error) ?? wordIn((error as Error | undefined)?.cause)
 }

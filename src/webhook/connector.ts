@@ -3,11 +3,11 @@ import { buildConnector } from 'undici'
 import type { Guard } from './guard.ts'
 import { Unreached } from './unreached.ts'
 
-/** Connects only where the guard permits it. `timeout_ms` is for everything up to the end of the TLS handshake. */
+/** Connects only where the guard permits it. `timeout_ms` covers everything up to the end of the TLS handshake. */
 export function guardedConnector(guard: Guard, timeout_ms: number): buildConnector.connector {
   const common = {
     timeout: timeout_ms,
-    // Of a name with several addresses; Node's quarter of a second gives up on receivers of another continent.
+    // For each address of a name; Node's quarter of a second is too short for receivers on another continent.
     autoSelectFamilyAttemptTimeout: Math.ceil(timeout_ms / 3),
   }
   const connectors = {
@@ -28,7 +28,7 @@ export function guardedConnector(guard: Guard, timeout_ms: number): buildConnect
     if (refusal) return callback(refusal, null)
     connectors[protocol](options, (error, socket) => {
       if (error) return callback(classified(error, protocol), null)
-      // Nothing has been sent yet but a TLS hello. A socket that is already closed has no address, and is refused too.
+      // Only a TLS handshake has happened so far. A socket that is already closed has no address, and is refused too.
       const late = refusalOf(socket.remoteAddress ?? '')
       if (late) socket.destroy()
       return late ? callback(late, null) : callback(null, socket)
@@ -36,7 +36,7 @@ export function guardedConnector(guard: Guard, timeout_ms: number): buildConnect
   }
 }
 
-/** What is no error of TCP happened after it. */
+/** Errors of the TCP connection; every other one is TLS. */
 const TCP_ERRORS = new Set([
   'EACCES',
   'EADDRNOTAVAIL',

@@ -4,8 +4,8 @@ import { blankUnseen } from '../unseen.ts'
 const MOST_CHARACTERS = 200
 
 /**
- * The first 200 characters of what a stranger sent, fit for a log, a terminal and Postgres, which stores neither NUL nor
- * a lone surrogate. A character that cannot be shown becomes a space, and bytes that are no UTF-8 become U+FFFD.
+ * The first 200 characters of a stranger's bytes, fit for a log, a terminal and Postgres, which stores neither NUL nor a
+ * lone surrogate. A character that cannot be shown becomes a space, and bytes that are not UTF-8 become U+FFFD.
  */
 export function excerptOf(bytes: Uint8Array): string {
   const text = blankUnseen(new TextDecoder().decode(bytes))

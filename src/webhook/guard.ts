@@ -12,24 +12,24 @@ type Protocol = 'http:' | 'https:'
 interface Rules {
   /** From ROLLCALL_CALLBACK_ALLOW: CIDR ranges, addresses and host names. `::/0` is every address, IPv4 too. */
   allow: readonly string[]
-  /** Whether loopback is allowed, because the service itself listens on nothing else: a machine of one developer. */
+  /** Whether loopback is allowed, because the service itself listens on nothing else: the machine of a developer. */
   loopback: boolean
-  /** By default /etc/hosts and DNS, and for names that are allowed the system as well. */
+  /** By default /etc/hosts and DNS; for allowed names also the resolver of the system. */
   resolve?: Resolve
 }
 
 /**
- * Keeps callbacks out of the network that the service stands in. A host that is allowed may have any address and be
- * called without TLS, and so may an address that is allowed. Whatever else is called has to be public and use https.
+ * Keeps callbacks out of the network that the service stands in. An allowed host may have any address and be called
+ * without TLS, and so may an allowed address be. Every other receiver has to be public and use https.
  *
- * A URL is judged three times: its text when it is given, its text and what its name resolves to at each attempt, and
- * the address of the socket once it stands.
+ * A URL is judged three times: its text when it is given, its text and the addresses of its name at each attempt, and
+ * the address of the socket once it is connected.
  */
 export class Guard {
   readonly #names: ReadonlySet<string>
   readonly #ranges: BlockList
   readonly #resolve: Resolve
-  /** Whether a name might resolve to an allowed address: of loopback only localhost does. */
+  /** Whether a name might resolve to an allowed address. Only localhost resolves to loopback, so that does not count. */
   readonly #hasRanges: boolean
   readonly #onResolved: ((hostname: string, address: string) => void)[] = []
 
@@ -60,7 +60,7 @@ export class Guard {
     return protocol === 'https:' || mayDoWithoutTls ? undefined : refusedWithoutTls(hostname)
   }
 
-  /** The same of an address that this host has. */
+  /** Like `refusalOf`, for one address of the host. */
   refusalOfAddress(
     address: string,
     { protocol, hostname }: { protocol: Protocol; hostname: string },
@@ -72,9 +72,9 @@ export class Guard {
   }
 
   /**
-   * In place of `dns.lookup` for a connection. The addresses that it vetted are the ones that are connected to, so an
-   * answer that changes comes too late. One bad address condemns the name: which one is connected to, chance decides.
-   * An address in place of a name never comes here; node connects to it without asking.
+   * In place of `dns.lookup` for a connection. The connection goes to the addresses vetted here, so a later answer of
+   * DNS changes nothing. One bad address condemns the name, because chance decides which of them is connected to. An
+   * address in place of a name never comes here; node connects to it without a look-up.
    */
   lookupFor(protocol: Protocol): LookupFunction {
     const vetted = callbackify((hostname: string) => this.#vetted(hostname, protocol))
@@ -87,7 +87,7 @@ export class Guard {
     }
   }
 
-  /** Tells of every name that may be called, and of the first address that it has. */
+  /** Calls `listener` with every resolved name that may be called, and its first address. */
   onResolved(listener: (hostname: string, address: string) => void): void {
     this.#onResolved.push(listener)
   }
@@ -126,7 +126,7 @@ export function isAllowable(entry: string): boolean {
   return isRange(entry) || isName(entry)
 }
 
-/** domainToASCII takes more than names: it drops what follows a slash, and makes an address of what can be read as one. */
+/** domainToASCII takes more than names: it drops all after a slash, and turns a text that can be read as an address into one. */
 function isName(entry: string): boolean {
   const name = nameOf(entry)
   return /^[\p{L}\p{M}\p{N}._-]+$/u.test(entry) && /^[\w-]+(\.[\w-]+)*$/.test(name) && !isIP(name)
@@ -144,7 +144,7 @@ function nameOf(hostname: string): string {
   return domainToASCII(hostname).replace(/\.$/, '')
 }
 
-/** The address that a host is by its text alone. */
+/** The address that the text of a host names without a look-up. */
 function addressIn(hostname: string): string | undefined {
   if (isIP(bare(hostname))) return bare(hostname)
   return isLocalhost(nameOf(hostname)) ? '127.0.0.1' : undefined

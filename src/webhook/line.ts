@@ -3,14 +3,14 @@ import { type buildConnector, Client } from 'undici'
 import { isPublic } from './addresses.ts'
 import { Unreached } from './unreached.ts'
 
-/** What a receiver may send in one attempt: the handshake left out, all of it that is read. */
+/** The most that a receiver may send in one attempt: all bytes read after the handshake. */
 export const MOST_BYTES = 64 * 1024
-/** How often is looked at what brings nothing to read, such as tickets of TLS without end. */
+/** How often the count is checked while nothing can be read, such as during TLS tickets without end. */
 const LOOK_MS = 250
 
 /**
- * The one connection of one attempt. undici passes over what comes before a status or around a body, such as `103 Early Hints`
- * and extensions of chunks, however much it is: so the bytes of the socket are counted.
+ * The one connection of one attempt. undici skips bytes before a status or around a body, such as `103 Early Hints` and
+ * extensions of chunks, without a limit: so the bytes of the socket are counted.
  */
 export class Line {
   readonly client: Client
@@ -25,16 +25,16 @@ export class Line {
           bound(socket)
           callback(null, socket)
         }),
-      // A connection serves one attempt: callbacks to one host are rare, and one on a connection that the receiver is just
-      // closing would fail for nothing.
+      // A connection serves one attempt: callbacks to one host are rare, and a connection that the receiver is just closing
+      // would fail the next attempt for nothing.
       pipelining: 0,
-      // These count from chunk to chunk, so a drip is never late. The attempt has one clock of its own.
+      // These count from chunk to chunk, so they never end a slow drip. The attempt has one clock of its own.
       headersTimeout: 0,
       bodyTimeout: 0,
     })
   }
 
-  /** Whether anybody on the internet could have asked the same of the receiver. */
+  /** Whether anybody on the internet could have asked the receiver the same. */
   get isPublic(): boolean {
     return isPublic(this.#peer)
   }
@@ -46,7 +46,7 @@ function bound(socket: Socket): void {
     if (socket.bytesRead - before <= MOST_BYTES) return
     socket.destroy(new Unreached('no_response', `More than ${MOST_BYTES} bytes came.`))
   }
-  // Ahead of the parser, which is added after this.
+  // This listener runs before the parser, which is added later.
   socket.on('readable', look)
   const timer = setInterval(look, LOOK_MS)
   socket.once('close', () => clearInterval(timer))

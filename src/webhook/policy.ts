@@ -7,14 +7,14 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Which URLs callbacks may reach. */
     guard: Guard
-    /** What the message of a callback is made with, as the statements that build it take it. */
+    /** The settings of a callback's message, in the form of the statements that build it. */
     message: { inline_bytes: number; public_url: string }
     /** Throws 422 for a URL that no attempt could call. */
     mustBeCallable: (url: string) => void
   }
 }
 
-/** What callbacks may reach, and what they carry. */
+/** The receivers that callbacks may reach, and the settings of their messages. */
 export const callbacks = plugin<{ config: Config }>(
   async (app, { config }) => {
     const guard = new Guard({

@@ -11,16 +11,16 @@ import { retryAfterSeconds } from './schedule.ts'
 import { sign } from './signature.ts'
 import { type AttemptError, Unreached } from './unreached.ts'
 
-/** How an attempt ended: with a status, whatever became of the body behind it, or with an error. */
+/** How an attempt ended: with a status, even if the body after it broke off, or with an error. */
 export interface Attempt {
   status?: number
   error?: AttemptError
-  /** What the error was, for the log alone: it would tell which names and ports exist in this network. */
+  /** The exact error, for the log alone: it would show which names and ports exist in this network. */
   why?: Cause
   milliseconds: number
   /** The first 200 characters of the response, without controls. */
   response?: string
-  /** The response is of a receiver that not everybody can ask: it is shown to nobody. */
+  /** The response came from a receiver that the public cannot reach: it is shown to nobody. */
   is_private?: true
   retry_after_seconds?: number
 }
@@ -34,14 +34,14 @@ export interface Message {
 }
 
 interface Limits {
-  /** To a connection, DNS and TLS included. */
+  /** Until there is a connection, DNS and TLS included. */
   connect_ms: number
-  /** To the status, and to the end of all of it. */
+  /** Until the status has come, and until the whole attempt is over. */
   attempt_ms: number
   /** For the response after its status, which alone decides. */
   response_ms: number
   response_bytes: number
-  /** What an attempt takes whose name has no address that may be called: longer than any name takes to be resolved. */
+  /** How long an attempt takes whose name has no callable address: longer than it takes to resolve any name. */
   unreachable_ms: number
 }
 
@@ -60,7 +60,7 @@ interface Options {
   limits?: Partial<Limits>
 }
 
-/** POSTs messages to receivers, which may do with a connection whatever they like. */
+/** POSTs messages to receivers, and bears whatever they do with a connection. */
 export class Sender {
   readonly #guard: Guard
   readonly #secrets: readonly string[]
@@ -77,8 +77,8 @@ export class Sender {
   }
 
   /**
-   * One attempt. The response is cut off after 16 KiB or one second, and its status counts all the same: a receiver that
-   * has answered has the message. Rejects only when the sender was closed meanwhile: nobody knows then how it ended.
+   * Makes one attempt. The response is cut off after 16 KiB or one second, and its status counts all the same: a receiver
+   * that answered has the message. Rejects only when the sender was closed meanwhile: then nobody knows how it ended.
    */
   async post({ url, id, body }: Message): Promise<Attempt> {
     const began = performance.now()
@@ -89,7 +89,7 @@ export class Sender {
       return { error: kind, why: causeOf(error) } as const
     })
     if (outcome.error === 'unreachable') {
-      // All take the same time: a name that exists and one that does not are not told apart by it either.
+      // All of these take the same time, so that the time does not show whether a name exists.
       const left = Math.max(0, this.#limits.unreachable_ms - passed())
       await pause(left, undefined, { signal: this.#closed.signal })
     }
@@ -125,7 +125,7 @@ export class Sender {
           'user-agent': `rollcall/${version}`,
           ...sign({
             id,
-            // The clock of this process, because it is compared with the receiver's; a few minutes between them are allowed.
+            // The clock of this process, because receivers compare it with their own; they allow a difference of some minutes.
             timestamp: Math.floor(Date.now() / 1000),
             body,
             secrets: this.#secrets,
@@ -146,12 +146,12 @@ export class Sender {
       clearTimeout(attemptTimer)
       clearTimeout(responseTimer)
       this.#clients.delete(line.client)
-      // Rejects only where there is nothing left to end.
+      // It rejects only if there is nothing left to end.
       void line.client.destroy().catch(() => undefined)
     }
   }
 
-  /** What can be had of the body; leaving the loop early destroys the connection. */
+  /** The part of the body that can be had; leaving the loop early destroys the connection. */
   async #beginningOf(response: Dispatcher.ResponseData['body']): Promise<Buffer> {
     const chunks: Buffer[] = []
     let length = 0

@@ -4,16 +4,16 @@ import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { isLocalhost } from './addresses.ts'
 
-/** All addresses of a name. Rejects when it has none, and when nobody says. */
+/** All addresses of a name. Rejects when it has none, and when no name server answers. */
 export type Resolve = (hostname: string) => Promise<LookupAddress[]>
 
 interface Options {
-  /** Whether the system is asked for what DNS does not know, which looks in search domains too. */
+  /** Whether the system is asked about a name that DNS does not know; it looks in search domains too. */
   isKnownHere: (hostname: string) => boolean
   /** Addresses of name servers with their ports; by default those of the system. */
   servers?: readonly string[]
   hostsFile?: string
-  /** After which a name whose name servers are silent has no address. Shorter than a connection may take. */
+  /** A name whose name servers are silent this long has no address. Shorter than a connection may take. */
   deadline_ms?: number
 }
 
@@ -23,8 +23,8 @@ const DEADLINE_MS = 3_000
 
 /**
  * Resolves by /etc/hosts and then by DNS over c-ares, whose queries hold no thread and end with the deadline. `dns.lookup`
- * asks getaddrinfo instead: libuv gives it two threads, so two names whose name servers are silent would keep every other
- * host waiting for as long as the system is patient, whatever the time-out of a connection.
+ * asks getaddrinfo instead: libuv gives it two threads, so two names with silent name servers would keep every other host
+ * waiting until the system gives up, whatever the time-out of a connection.
  */
 export function resolver({
   isKnownHere,
@@ -59,7 +59,7 @@ function isSilence(failure: unknown): boolean {
   return code === 'ECANCELLED' || code === 'ETIMEOUT'
 }
 
-/** As hosts(5) has it: an address and its names in each line, before a `#`. Where there is no such file, DNS says all. */
+/** As in hosts(5): an address and its names in each line, before a `#`. Without such a file DNS alone decides. */
 async function addressesIn(file: string, hostname: string): Promise<LookupAddress[]> {
   const wanted = hostname.toLowerCase().replace(/\.$/, '')
   const text = await readFile(file, 'utf8').catch(() => '')

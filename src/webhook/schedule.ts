@@ -4,19 +4,18 @@ const WAITS_SECONDS = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000] as const
 /** Attempts of one callback; after the last it is dead. */
 export const ATTEMPTS = WAITS_SECONDS.length + 1
 
-/** The longest that a receiver may ask to be left alone. */
+/** The longest wait that a receiver may ask for. */
 export const MOST_SECONDS = 36_000
 
-/** How much longer than that a wait may be, by chance. */
+/** The largest share that chance adds to a wait. */
 const JITTER = 0.25
 
 /**
  * How long to wait after the attempt of this number (from 1) failed, or undefined when it was the last.
  *
- * A receiver that names a time with `Retry-After` gets it, from the scheduled wait up to ten hours. Jitter is added to
- * either and never taken away, because a receiver may be asked later than it wished but not sooner. It is a quarter, so
- * that the callbacks which failed together when a receiver fell come back one after the other, and the schedule is
- * still the schedule.
+ * A receiver that names a time with `Retry-After` gets it, from the scheduled wait up to ten hours. Jitter only makes a
+ * wait longer, because a receiver may be asked later than it wished but not sooner. It is up to a quarter: callbacks that
+ * failed together when a receiver fell come back one after the other, and the schedule is still recognisable.
  */
 export function waitSeconds(
   attempt: number,
@@ -30,8 +29,8 @@ export function waitSeconds(
 }
 
 /**
- * Seconds from `now` (in ms) until the time that `Retry-After` names, in either form of RFC 9110; none if it is neither. Given
- * more than once, the longest counts. However many digits it has, the wait ends at MOST_SECONDS.
+ * Seconds from `now` (in ms) until the time that `Retry-After` names, in either form of RFC 9110; undefined if it is neither.
+ * If it is given more than once, the longest counts. However many digits it has, the wait is MOST_SECONDS at most.
  */
 export function retryAfterSeconds(
   header: string | string[] | undefined,

@@ -6,8 +6,8 @@ import { StartFailure } from '../start-failure.ts'
 import { isSecret } from './signature.ts'
 
 /**
- * The secret of a service that was given none, made once and kept beside the data of its own Postgres: whoever tries the
- * service out has signed callbacks from the start. Readable by its owner only; it is there whole or not at all.
+ * The secret of a service that was given none, made once and kept beside the data of its own Postgres: so a trial of the
+ * service has signed callbacks from the start. Only its owner can read it; it is there whole or not at all.
  */
 export async function keptSecret(dataDir: string): Promise<string> {
   const path = join(dataDir, 'webhook-secret')

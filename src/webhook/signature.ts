@@ -5,7 +5,7 @@ const PREFIX = 'whsec_'
 interface Signed {
   /** The same on every attempt. */
   id: string
-  /** Seconds since 1970, when the attempt begins: receivers refuse what is older than some minutes. */
+  /** Seconds since 1970, when the attempt begins: receivers refuse a message older than some minutes. */
   timestamp: number
   body: string
   /** Newest first; while a secret is rotated a receiver accepts either signature. */
@@ -14,8 +14,8 @@ interface Signed {
 
 /**
  * The headers of Standard Webhooks (https://www.standardwebhooks.com). Ten lines of node:crypto in place of the library,
- * which has HMAC and base64 of its own in JavaScript; the tests verify with it, so that these lines are not their own
- * judge. Without a secret there is no signature.
+ * which has HMAC and base64 of its own in JavaScript. The tests verify the signatures with the library. Without a secret
+ * there is no signature.
  */
 export function sign({ id, timestamp, body, secrets }: Signed): Record<string, string> {
   const signatures = secrets.map(secret => {

@@ -1,13 +1,13 @@
 /**
- * Why an attempt brought no status. Producers may read it, so it tells no more than a receiver's owner needs: a finer
- * class would make a port scanner of the service.
+ * Why an attempt brought no status. Producers may read it, so it shows no more than a receiver's owner needs: finer
+ * classes would turn the service into a port scanner.
  *
- * - `unreachable`: the name has no address, or none that may be called from here. One word for both, because two would tell
+ * - `unreachable`: the name has no address, or none that may be called from here. One word for both, because two would show
  *   which names exist inside this network.
  * - `connect`: no connection came about.
- * - `tls`: a connection, but no trust in who answered.
+ * - `tls`: a connection, but no trust in the host that answered.
  * - `timeout`: no status within the time of an attempt.
- * - `no_response`: the connection broke off, or what came was not HTTP.
+ * - `no_response`: the connection broke off, or the answer was not HTTP.
  */
 export type AttemptError = 'unreachable' | 'connect' | 'tls' | 'timeout' | 'no_response'
 

@@ -28,7 +28,7 @@ export class Paces {
     this.#addresses.set(hostname, address)
   }
 
-  /** A receiver that nobody knows counts as slow if its network was late last. That a neighbour hung does not prove that it hangs. */
+  /** A receiver that nobody knows counts as slow if its network was late last; a neighbour that hangs says little about it. */
   of(receiver: string, network: string, onRow: Pace | undefined): Pace {
     const own = this.#receivers.get(receiver) ?? onRow
     if (own !== undefined) return own

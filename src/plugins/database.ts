@@ -12,7 +12,7 @@ declare module 'fastify' {
     database: Database
     /** One statement for one request. */
     ask: <Row>(sql: Statement, asked: object) => Promise<Row>
-    /** One statement that concurrent requests share. */
+    /** One statement that concurrent requests share, also those of several routes. */
     coalesce: <Row extends { outcome: string }>(sql: Statement) => Run<Row>
   }
 }
@@ -47,7 +47,14 @@ export const database = plugin<DatabaseOptions>(
       // `ask` has counted them.
       return rows[0]!
     })
-    app.decorate('coalesce', sql => coalesce(own, sql, sql.locksBarrier ? executionOf : undefined))
+    const runs = new Map<Statement['name'], unknown>()
+    app.decorate('coalesce', <Row extends { outcome: string }>(sql: Statement) => {
+      const run =
+        (runs.get(sql.name) as Run<Row> | undefined) ??
+        coalesce<Row>(own, sql, sql.locksBarrier ? executionOf : undefined)
+      runs.set(sql.name, run)
+      return run
+    })
   },
   { name: 'database' },
 )

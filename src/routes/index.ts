@@ -1,9 +1,9 @@
 import { abort } from './barriers/abort.ts'
-import { decrement } from './barriers/decrement.ts'
+import { decrement, decrementMany } from './barriers/decrement.ts'
 import { enqueue } from './barriers/enqueue.ts'
 import { getBarrier } from './barriers/get.ts'
 import { listExecutions } from './barriers/list.ts'
-import { claim } from './batches/claim.ts'
+import { claim, claimMany } from './batches/claim.ts'
 import { clear } from './batches/clear.ts'
 import { finish } from './batches/finish.ts'
 import { getBatch } from './batches/get.ts'
@@ -26,6 +26,7 @@ export const routes: Routes = async app => {
     api.addHook('onRequest', (_request, _reply, next) => api.readiness.admit(next))
 
     await api.register(claim)
+    await api.register(claimMany)
     await api.register(heartbeat)
     await api.register(release)
     await api.register(finish)
@@ -35,6 +36,7 @@ export const routes: Routes = async app => {
 
     await api.register(enqueue)
     await api.register(decrement)
+    await api.register(decrementMany)
     await api.register(abort)
     await api.register(getBarrier)
     await api.register(listExecutions)

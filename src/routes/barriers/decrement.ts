@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import type { Run } from '../../database/coalesce.ts'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
@@ -77,7 +76,7 @@ const schema = {
   },
 }
 
-const bulkSchema = {
+const manySchema = {
   summary: 'Record the outcomes of up to 1,000 batches, as one event',
   operationId: 'decrementBarrierInBulk',
   tags: ['barriers'],
@@ -131,7 +130,7 @@ interface Answer {
 const sql = statement('decrement.sql', import.meta.url, { locksBarrier: true })
 
 export const decrement: Routes = async app => {
-  const run: Run<Answer> = app.coalesce(sql)
+  const run = app.coalesce<Answer>(sql)
 
   app.post('/executions/:execution_id/barrier/decrement', { schema }, async request => {
     const { namespace, params, body } = request
@@ -147,10 +146,14 @@ export const decrement: Routes = async app => {
     const settled = isSettled(outcome, truth.status)
     throw new Refusal(outcome, { ...truth, settled, ...(forgotten && { detail: FORGOTTEN }) })
   })
+}
+
+export const decrementMany: Routes = async app => {
+  const run = app.coalesce<Answer>(sql)
 
   app.post(
     '/executions/:execution_id/barrier/decrements',
-    { schema: bulkSchema, bodyLimit: app.limits.bulkBytes },
+    { schema: manySchema, bodyLimit: app.limits.bulkBytes },
     async request => {
       const { namespace, params, body } = request
       const { batches, generation } = body

@@ -121,7 +121,7 @@ const schema = {
   },
 }
 
-const bulkSchema = {
+const manySchema = {
   summary: 'Claim up to 1,000 batches',
   operationId: 'claimBatches',
   tags: ['batches'],
@@ -151,8 +151,10 @@ interface Answer {
   retry_after_seconds?: number
 }
 
+const sql = statement('claim.sql', import.meta.url)
+
 export const claim: Routes = async app => {
-  const run = app.coalesce<Answer>(statement('claim.sql', import.meta.url))
+  const run = app.coalesce<Answer>(sql)
 
   app.post(
     '/executions/:execution_id/batches/:batch_index/claim',
@@ -171,10 +173,14 @@ export const claim: Routes = async app => {
       return answer.reply
     },
   )
+}
+
+export const claimMany: Routes = async app => {
+  const run = app.coalesce<Answer>(sql)
 
   app.post(
     '/executions/:execution_id/batches/claim',
-    { schema: bulkSchema, bodyLimit: app.limits.bulkBytes },
+    { schema: manySchema, bodyLimit: app.limits.bulkBytes },
     async request => {
       const { namespace, params, body, headers } = request
       const { batch_indexes, ...shared } = body

@@ -14,6 +14,16 @@ import { Queue } from './wish.ts'
 export const REPLY_BYTES = 8 * 1024 * 1024
 export const MOST_PULLED = 100
 
+const PulledCallback = z.object({
+  execution_id: z.string(),
+  generation: Int32,
+  callback_id: z.string().describe('The same on every attempt.'),
+  token: CallbackToken,
+  attempt: CallbackAttempt,
+  lease_expires_at: Moment,
+  message: Message,
+})
+
 const schema = {
   summary: 'Pull callbacks from a queue, or wait for one',
   operationId: 'claimCallbacks',
@@ -43,17 +53,7 @@ const schema = {
     200: repliedWith(
       'Highest priority first, then longest due; none if none was due in time.',
       z.object({
-        callbacks: z.array(
-          z.object({
-            execution_id: z.string(),
-            generation: Int32,
-            callback_id: z.string().describe('The same on every attempt.'),
-            token: CallbackToken,
-            attempt: CallbackAttempt,
-            lease_expires_at: Moment,
-            message: Message,
-          }),
-        ),
+        callbacks: z.array(PulledCallback),
       }),
     ),
     ...refusedWith(...bodyRefusals),

@@ -1,28 +1,17 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
-import { Int32, Moment } from '../fields.ts'
 import { MOST_WAIT_SECONDS } from '../parameters.ts'
 import type { Routes } from '../plugin.ts'
 import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { CallbackAttempt, CallbackToken } from './callback.ts'
-import { Message } from './message.ts'
+import { PulledCallback } from './claim-reply.ts'
 import { Queue } from './wish.ts'
 
 /** The most of messages in one reply; the first is always in it. */
 export const REPLY_BYTES = 8 * 1024 * 1024
-export const MOST_PULLED = 100
 
-const PulledCallback = z.object({
-  execution_id: z.string(),
-  generation: Int32,
-  callback_id: z.string().describe('The same on every attempt.'),
-  token: CallbackToken,
-  attempt: CallbackAttempt,
-  lease_expires_at: Moment,
-  message: Message,
-})
+export const MOST_PULLED = 100
 
 const schema = {
   summary: 'Pull callbacks from a queue, or wait for one',

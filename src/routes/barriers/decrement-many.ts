@@ -3,12 +3,12 @@ import { nonce } from '../../database/nonce.ts'
 import { isSettled, Refusal, type RefusalCode } from '../../refusals.ts'
 import { resultOrError, resultOrErrorOnly } from '../batches/batch.ts'
 import { compareRecorded } from '../batches/same.ts'
-import { BarrierState, Generation, Int32 } from '../fields.ts'
+import { Generation } from '../fields.ts'
 import type { Routes } from '../plugin.ts'
 import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { BarrierParams, counts } from './barrier.ts'
-import { type Answer, ClosedByThis, Counted, counted, RefusedDecrement } from './decrement-reply.ts'
+import { BarrierParams } from './barrier.ts'
+import { type Answer, counted, CountedMany } from './decrement-reply.ts'
 import { member, sql } from './decrement.ts'
 
 const manySchema = {
@@ -26,13 +26,7 @@ const manySchema = {
   response: {
     200: repliedWith(
       'One for each batch, in the order sent, and the barrier after all of them.',
-      z.object({
-        batches: z.array(z.discriminatedUnion('outcome', [Counted, RefusedDecrement])),
-        generation: Int32,
-        state: BarrierState,
-        ...counts,
-        closed_by_this: ClosedByThis,
-      }),
+      CountedMany,
     ),
     ...refusedWith('execution_not_found', 'stale_generation', ...bodyRefusals),
   },
@@ -47,16 +41,8 @@ export const decrementMany: Routes = async app => {
     async request => {
       const { namespace, params, body } = request
       const { batches, generation } = body
-      const answers = await run(
-        batches.map(batch => ({
-          namespace,
-          ...params,
-          generation,
-          status: 'succeeded',
-          ...batch,
-          nonce: nonce(),
-        })),
-      )
+      const ask = { namespace, ...params, generation, status: 'succeeded' }
+      const answers = await run(batches.map(batch => ({ ...ask, ...batch, nonce: nonce() })))
       await compareRecorded(answers, batches)
       const whole = answers.find(answer => isOfWholeCall(answer, generation))
       if (whole)

@@ -43,25 +43,26 @@ export const RefusedDecrement = z
     description: 'A member that alone would be refused with this code.',
   })
 
-export interface Answer {
-  outcome: 'recorded' | 'duplicate' | RefusalCode
-  batch_index: number
-  status?: string
-  generation: number
-  state: string
-  remaining: number
-  total: number
-  succeeded: number
-  failed: number
-  closed_by_this: boolean
-  same?: boolean
-  /** Of a duplicate that may be the same all the same. */
-  recorded?: RawJson
-  /** The batches of the closed barrier are not kept any more. */
-  forgotten?: true
-  /** Of the one that closed it, for the log. */
-  callback_id?: string
-}
+/** What becomes of many, and the barrier after all of them. */
+export const CountedMany = z.object({
+  batches: z.array(z.discriminatedUnion('outcome', [Counted, RefusedDecrement])),
+  generation: Int32,
+  state: BarrierState,
+  ...counts,
+  closed_by_this: ClosedByThis,
+})
+
+/** What the statement says of one batch. */
+export type Answer = Omit<z.output<typeof Counted>, 'outcome' | 'status' | 'settled'> &
+  Partial<Pick<z.output<typeof RefusedDecrement>, 'status' | 'attempt' | 'reason'>> & {
+    outcome: z.output<typeof Counted>['outcome'] | RefusalCode
+    /** Of a duplicate that may be the same all the same. */
+    recorded?: RawJson
+    /** The batches of the closed barrier are not kept any more. */
+    forgotten?: true
+    /** Of the one that closed it, for the log. */
+    callback_id?: string
+  }
 
 export function counted({ outcome, callback_id: _id, ...answer }: Answer): object {
   if (outcome === 'recorded' || outcome === 'duplicate')

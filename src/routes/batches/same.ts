@@ -11,7 +11,7 @@ interface Brought {
 }
 
 interface Duplicate {
-  same?: boolean
+  same?: boolean | undefined
   /** What is recorded, if it has as many bytes as what the call brought, but is another text. */
   recorded?: RawJson
 }

@@ -43,5 +43,5 @@ the call may have had one. A path that is not here answers 404 \`route_not_found
 
 Requests are judged strictly. A member that is not here, a key twice in one object and a number in quotes are refused. A \
 caller's own JSON may hold anything but NUL and lone surrogates, which Postgres cannot store: 422 \`unstorable_json\`. How \
-large each thing may be is in the README, under Limits, because settings change it: beyond it 413 \`payload_too_large\`, or 400 \
+large each thing may be is in docs/reference.md, under Limits, because settings change it: beyond it 413 \`payload_too_large\`, or 400 \
 where a number of things is meant.`

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { filledReadme } from './tables.ts'
+import { filledReference } from './tables.ts'
 import { documents } from './documents.ts'
 
 /** `npm run generate`: writes what the source knows best. The tests say when that is due. This runs compiled, in .build/openapi. */
@@ -8,4 +8,4 @@ const project = new URL('../../', import.meta.url)
 for (const [name, text] of Object.entries(await documents())) {
   await writeFile(new URL(`openapi/${name}`, project), text)
 }
-await writeFile(new URL('README.md', project), await filledReadme())
+await writeFile(new URL('docs/reference.md', project), await filledReference())

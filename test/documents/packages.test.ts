@@ -119,6 +119,7 @@ t.test(
       'LICENSE',
       'README.md',
       'dist/',
+      'docs/',
       'migrations/',
       'openapi/',
       'package.json',

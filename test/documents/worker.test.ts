@@ -1,16 +1,16 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { type RefusalCode, refusals } from '../../src/refusals.ts'
+import { document } from '../fixtures/documents.ts'
 import { has } from '../fixtures/programs.ts'
 import { service } from '../fixtures/service.ts'
 
 const execute = promisify(execFile)
-const readme = await readFile(join(process.cwd(), 'README.md'), 'utf8')
+const readme = await document('README.md')
+const workers = await document('docs/worker.md')
 const [, worker = ''] = /^```python\n(.*?)^```$/ms.exec(readme) ?? []
 
 /** Bytes, after which the connection ends, or one of the two words of `serverOf`. */
@@ -204,7 +204,7 @@ t.test('a worker quotes the name of its run', async t => {
 })
 
 t.test('every row of the table is tried, and says what the worker does', async t => {
-  const table = readme.slice(readme.indexOf('| You asked |'), readme.indexOf('So a worker '))
+  const table = workers.slice(workers.indexOf('| You asked |'), workers.indexOf('So a worker '))
   const found = [...table.matchAll(/^\| (?:claim|decrement|either) +\| (.+?) +\|.*\| (.+?) +\|$/gm)]
   t.strictSame(
     found.map(([, answer]) => answer),
@@ -213,13 +213,20 @@ t.test('every row of the table is tried, and says what the worker does', async t
   const words: [begins: RegExp, end: RegExp][] = [
     [/^Acknowledge\./, /^acknowledged$/],
     [/^(Drop your work and g|G)ive the message back\./, /^given back/],
-    [/^To the dead letters\./, /^dead$/],
+    [/^Dead-letter it: /, /^dead$/],
     [/^Do the work\. Then decrement/, /^acknowledged$/],
     [/^Repeat the same call.* give back\.$/, /^acknowledged$|^given back/],
   ]
   for (const [, answer = '', action = ''] of found) {
     const [, end] = words.find(([begins]) => begins.test(action)) ?? []
     for (const [, , ended] of rows[answer] ?? []) t.match(ended, end ?? 'no such row', answer)
+  }
+})
+
+t.test('the short table of the README names the same statuses', async t => {
+  for (const statuses of ['400, 413, 414, 415, 422', '408, 500, 503']) {
+    t.ok(readme.includes(`| ${statuses}`), statuses)
+    t.ok(statuses in rows, statuses)
   }
 })
 

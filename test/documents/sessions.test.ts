@@ -1,49 +1,32 @@
 import { execFile } from 'node:child_process'
-import { access, readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { filledReadme } from '../../openapi/tables.ts'
-import { readConfig } from '../../src/config.ts'
-import { sessionSettings } from '../../src/database/connect.ts'
+import { document } from '../fixtures/documents.ts'
 import { has } from '../fixtures/programs.ts'
 import { type Service, service } from '../fixtures/service.ts'
 
 const run = promisify(execFile)
-/** tap runs in the folder of the project; the tests lie compiled in another. */
-const root = process.cwd()
-const documents = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md']
-const readme = await readFile(join(root, 'README.md'), 'utf8')
+const readme = await document('README.md')
+const quickstart = await document('docs/quickstart.md')
 
-t.test(
-  'the tables of the README are those of the source; npm run generate writes them',
-  async t => {
-    t.equal(readme, await filledReadme())
-  },
-)
-
-t.test('the tables of the README name every route, setting and refusal once', async t => {
-  for (const [mark, one] of [
-    ['routes', 'POST /executions/{execution_id}/barrier/decrement'],
-    ['settings', 'DATABASE_URL'],
-    ['refusals', 'stale_token'],
-  ] as const) {
-    const rows = between(`<!-- ${mark}: generated -->`, `<!-- ${mark}: end -->`)
-    const names = [...rows.matchAll(/^\| `(.+?)`/gm)].map(([, name]) => name)
-    t.ok(names.includes(one))
-    t.strictSame(names, [...new Set(names)])
+t.test('the first calls of the README are answered as it says', async t => {
+  if (!(await has(t, 'bash', 'curl'))) return
+  const [, script = ''] = /^```sh first\n(.*?)^```$/ms.exec(readme) ?? []
+  const shown = [...script.matchAll(/^# -> (.*)$/gm)].map(([, answer = '']) => answer)
+  t.equal(shown.length, 4)
+  const { stdout } = await run('bash', ['-euc', await here(await service(t), script)])
+  const printed = stdout.trimEnd().split('\n')
+  t.equal(printed.length, shown.length)
+  for (const [nth, answer] of shown.entries()) {
+    const pieces = answer.split('…').map(piece => piece.trim())
+    t.match(printed[nth], new RegExp(`^${pieces.map(literal).join('.*')}`), answer)
   }
 })
 
-t.test('the role behind a pooler has the settings that a connection is given', async t => {
-  const ofRole = [...readme.matchAll(/^alter role rollcall (set .*;)$/gm)].map(([, set]) => set)
-  t.equal(ofRole.join(' '), sessionSettings(readConfig({})))
-})
-
-t.test('the session of the README prints what it says', async t => {
+t.test('the session of the quickstart prints what it says', async t => {
   if (!(await has(t, 'bash', 'curl', 'sed'))) return
-  const blocks = [...readme.matchAll(/^```sh session\n(.*?)^```\n\n```json\n(.*?)^```$/gms)]
+  const blocks = [...quickstart.matchAll(/^```sh session\n(.*?)^```\n\n```json\n(.*?)^```$/gms)]
   t.ok(blocks.length > 5)
   const script = blocks.map(([, commands]) => `${commands}\necho '--- next'\n`).join('')
   const { stdout } = await run('bash', ['-euc', await here(await service(t), script)])
@@ -97,33 +80,6 @@ ${worker}`,
   },
 )
 
-t.test('every npm command of the documents is a script', async t => {
-  const manifest: { scripts: Record<string, string> } = JSON.parse(
-    await readFile(join(root, 'package.json'), 'utf8'),
-  )
-  for (const document of documents) {
-    const text = await readFile(join(root, document), 'utf8')
-    for (const [, name = ''] of text.matchAll(/npm (?:run )?(?!ci\b|run\b)(\w+)/g)) {
-      t.type(manifest.scripts[name], 'string', `${document}: npm run ${name}`)
-    }
-  }
-})
-
-t.test('every link and file that the documents name is there', async t => {
-  for (const document of documents) {
-    const text = await readFile(join(root, document), 'utf8')
-    const links = text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)
-    const files = text.matchAll(/`((?:src|test|migrations|openapi)\/[\w./-]*)`/g)
-    for (const [, path = ''] of [...links, ...files]) {
-      await t.resolves(access(join(root, path)), `${document}: ${path}`)
-    }
-  }
-})
-
-function between(begin: string, end: string): string {
-  return readme.slice(readme.indexOf(begin), readme.indexOf(end))
-}
-
 /** The script with the address of a service that really listens in place of the README's. */
 async function here({ app }: Service, script: string): Promise<string> {
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -140,4 +96,8 @@ function steady(reply: unknown): unknown {
     .replaceAll(/invoices-\d+/g, 'invoices')
     .replaceAll(/"retry_after_seconds":(?:59|60)/g, '"retry_after_seconds":60')
   return JSON.parse(text)
+}
+
+function literal(text: string): string {
+  return text.replaceAll(/[{}[\]()^$.|*+?\\]/g, String.raw`\$&`)
 }

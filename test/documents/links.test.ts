@@ -44,6 +44,16 @@ t.test('every npm command of the documents is a script', async t => {
   }
 })
 
+t.test('the cells of a table are short enough to be read as text', async t => {
+  for (const [from, text] of texts) {
+    for (const row of prose(text).match(/^\|.*\|$/gm) ?? []) {
+      for (const cell of row.split(/(?<!\\)\|/)) {
+        t.ok(cell.trim().length <= 100 || /^-+$/.test(cell.trim()), `${from}: ${cell.trim()}`)
+      }
+    }
+  }
+})
+
 /** Each link to a document or file of the project: where it is, the path that it leads to, and the heading. */
 function links(): [from: string, path: string, anchor: string | undefined][] {
   return [...texts].flatMap(([from, text]) =>

@@ -5,7 +5,7 @@ import { CONNECT_WITHIN_MS } from './migrate.ts'
 /** The Postgres that the service runs on: given by DATABASE_URL, or its own. */
 export interface OpenPostgres {
   url: string
-  /** For the banner: which database, and where its data lies. */
+  /** For the banner: the database, and where its data lies. */
   words: string
   /** Where the embedded one keeps its data. */
   dataDir?: string
@@ -23,7 +23,7 @@ export async function openPostgres(config: Config): Promise<OpenPostgres> {
       stop: async () => undefined,
     }
   }
-  // Loaded only here, so that with DATABASE_URL nothing of it is.
+  // Loaded only here, so that with DATABASE_URL none of it is loaded.
   const { startEmbedded } = await import('./embedded.ts')
   const embedded = await startEmbedded({
     dataDir: config.ROLLCALL_DATA_DIR,

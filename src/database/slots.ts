@@ -1,6 +1,6 @@
 import { overloaded } from '../refusals.ts'
 
-/** The key of who waits for the barrier of an execution. */
+/** The key of the calls that wait for the barrier of an execution. */
 export function executionOf(ask: object): string {
   const { namespace, execution_id } = ask as { namespace: string; execution_id: string }
   return `${namespace}\0${execution_id}`
@@ -9,13 +9,14 @@ export function executionOf(ask: object): string {
 interface Waiter {
   key: string
   enter: () => void
-  /** Without it he is never turned away. */
+  /** Absent in a patient waiter, which is never refused. */
   refuse?: () => void
 }
 
 /**
- * Lets `most` keys in at once, each with one holder; the others wait in line, so that those of one key take one slot. Who has
- * held his for `waitMs` hangs: behind him, or when all hang, nobody waits. Behind holders who leave, everybody does.
+ * Lets `most` keys in at once, each with one holder; the others wait in line, so that all waiters of one key take one slot.
+ * A holder that keeps its slot longer than `waitMs` counts as hung. Nobody may queue behind a hung holder, nor at all once
+ * every slot is hung. Otherwise waiters wait as long as it takes.
  */
 export class Slots {
   readonly #most: number
@@ -28,7 +29,7 @@ export class Slots {
     this.#waitMs = waitMs
   }
 
-  /** Who is `patient` turns his own callers away, and waits himself however long. */
+  /** A `patient` holder is never refused: it rejects its own callers and keeps waiting. */
   async hold<Result>(
     key: string,
     work: () => Promise<Result>,
@@ -84,7 +85,7 @@ export class Slots {
     const next = this.#line.findIndex(({ key }) => this.#isFree(key))
     const [waiter] = next === -1 ? [] : this.#line.splice(next, 1)
     if (waiter === undefined) return
-    // Held from now on, not only once he goes on.
+    // Held from now on, not only once the waiter goes on.
     this.#holders.set(waiter.key, { hangs: false })
     waiter.enter()
   }

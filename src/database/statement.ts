@@ -6,13 +6,13 @@ import { encode } from '../json/raw.ts'
 import type { Slots } from './slots.ts'
 import { connectFaultOf, DatabaseRefusal, type Fault, faultOf, miscounted } from './fault.ts'
 
-/** A statement of a `.sql` file, named by its content so that a prepared one is never an older one. */
+/** A statement of a `.sql` file, named by its content, so that a prepared statement is never an older version of it. */
 export interface Statement {
   name: string
   text: string
-  /** False of a write that bears no nonce: it is not sent again once it may have had an effect. */
+  /** False for a write without a nonce: it is not sent again once it may have had an effect. */
   repeatable?: boolean
-  /** It waits for the barrier of its execution when somebody else has it locked: at most half of the pool does that. */
+  /** It waits for the barrier of its execution while somebody else has it locked; at most half of the pool may do that. */
   locksBarrier?: boolean
 }
 
@@ -29,9 +29,9 @@ export function statement(
 
 export interface Database {
   pool: pg.Pool
-  /** Statements that may wait for a barrier that somebody else has locked: at most half of the pool does. */
+  /** The slots of statements that may wait for a barrier that somebody else has locked: at most half of the pool. */
   waiting: Slots
-  /** How long a shared run may take, or wait for its slot, before those behind it are turned away. */
+  /** How long a shared run may take, or wait for its slot, before the calls behind it are refused. */
   waitMs: number
   /** Whether statements are prepared by name. */
   prepared: boolean
@@ -40,8 +40,8 @@ export interface Database {
 const ATTEMPTS = 4
 
 /**
- * Runs a statement and returns its rows, without their nulls: an SQL NULL is an absent member, and where null is an answer
- * the statement says so in JSON.
+ * Runs a statement and returns its rows without their nulls: an SQL NULL is an absent member. Where null is an answer, the
+ * statement returns it in JSON.
  */
 export async function execute<Row>(
   database: Database,
@@ -58,10 +58,10 @@ export interface Sent<Row> {
 }
 
 /**
- * As `execute`; where `answers` says how many asks there are, each has to get one row.
+ * Like `execute`. If `answers` gives the number of asks, each has to get one row.
  *
  * After a deadlock or a lost connection the same statement is sent again with the same values. That is safe because every
- * write bears the nonce of its ask: a repeat of what was committed answers as the first time (design: rules of sharing).
+ * write bears the nonce of its ask: a repeat of a committed write answers as the first time.
  */
 export async function send<Row>(
   { pool, prepared }: Database,
@@ -85,8 +85,8 @@ export async function send<Row>(
 }
 
 /**
- * One JSON array of asks in, one row for each out. What answers `again` met a change newer than its snapshot, and runs once more in
- * a new one.
+ * One JSON array of asks in, one row for each out. An ask that answers `again` met a change newer than its snapshot: all asks
+ * run once more, in a new one.
  */
 export async function ask<Row>(
   database: Database,
@@ -115,7 +115,7 @@ async function attemptOf<Row>(pool: pg.Pool, query: pg.QueryConfig): Promise<Att
   }
   let warning: Error | undefined
   const onNotice = (notice: { code?: string | undefined }) => {
-    // A cancelled wait for a synchronous standby ends as success with this warning, and may be lost in a failover.
+    // A cancelled wait for a synchronous standby ends as success with this warning; a failover may lose the write.
     if (notice.code === '01000')
       warning = new Error('Postgres warned (01000) instead of confirming.')
   }

@@ -12,7 +12,7 @@ const NOBODY = { uid: 65_534, gid: 65_534 }
  */
 const PASSED_ON = ['PATH', 'TZ', 'LD_LIBRARY_PATH', 'SystemRoot', 'TEMP', 'TMP']
 
-/** From these pg takes what a URL leaves out. They are meant for another server than ours: its options, TLS, replication. */
+/** Drops what pg would add to a URL: variables meant for a server that is not ours, such as options, TLS and replication. */
 export function dropPgVariables(): void {
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name]
 }

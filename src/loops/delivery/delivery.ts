@@ -13,7 +13,7 @@ const settleSql = statement('settle.sql', import.meta.url)
 /** An attempt takes 15 s at most; it begins only while its lease has more than that left, with some to spare. */
 const LATEST_START_MS = 40_000
 
-/** Looks take at most a fifth of the time; the breath after each is at most this long. */
+/** Looks take at most a fifth of the time, but the breath after each is no longer than this. */
 const SHARE_OF_TIME = 1 / 5
 const LONGEST_BREATH_MS = 250
 

@@ -1,6 +1,6 @@
 import { maxHeaderSize } from 'node:http'
 import { readConfig } from './config.ts'
-import { MOST_ASKS, MOST_BYTES as MOST_RUN_BYTES, MOST_WAITING } from './database/coalesce.ts'
+import { MOST_ASKS, MOST_BYTES as MOST_RUN_BYTES, MOST_WAITING } from './database/lane.ts'
 import { MOST_AGE_MS, MOST_AT_ONCE } from './database/shared-reads.ts'
 import { MOST_ATTEMPTS, MOST_SOCKETS } from './descriptors.ts'
 import { MOST_MEMBERS, MOST_VALUE_BYTES, MOST_VALUES } from './json/rules.ts'

@@ -1,28 +1,11 @@
 import { encode } from '../json/raw.ts'
 import { overloaded, Refusal } from '../refusals.ts'
 import { DatabaseRefusal } from './fault.ts'
+import { type Call, Lane } from './lane.ts'
 import { type Database, send, type Sent, type Statement } from './statement.ts'
-
-export const MOST_ASKS = 1_000
-export const MOST_BYTES = 4 * 1024 * 1024
-/** What may wait in one lane before callers are turned away: some seconds of work at the slowest rate measured. */
-export const MOST_WAITING = 20_000
 
 interface Answer {
   outcome: string
-}
-
-/** The asks of one request: they share a run, whatever else is in it. */
-interface Call<Row> {
-  count: number
-  /** A JSON array of its asks. */
-  json: string | Buffer
-  bytes: number
-  key: string
-  /** Whether some of it may have been written: then no refusal of it says that it had no effect. */
-  doubt: boolean
-  answer: (rows: Row[]) => void
-  refuse: (error: unknown) => void
 }
 
 export type Run<Row> = <const Asks extends readonly object[]>(
@@ -126,64 +109,4 @@ function isAgain({ outcome }: Answer): boolean {
 
 function doubtful<Row>(calls: Call<Row>[]): void {
   for (const call of calls) call.doubt = true
-}
-
-/**
- * One run at a time; what arrives until it begins makes the next. Behind a run that does not end within `waitMs`, or finds no
- * slot, nobody waits: who does is refused, and so is who comes.
- */
-class Lane<Row> {
-  readonly #run: (take: () => Call<Row>[]) => Promise<void>
-  readonly #waitMs: number
-  readonly #onEmpty: () => void
-  #waiting: Call<Row>[] = []
-  #running = false
-  #hangs = false
-
-  constructor(
-    run: (take: () => Call<Row>[]) => Promise<void>,
-    waitMs: number,
-    onEmpty: () => void = () => undefined,
-  ) {
-    this.#run = run
-    this.#waitMs = waitMs
-    this.#onEmpty = onEmpty
-  }
-
-  /** Whether there was room. */
-  push(call: Call<Row>): boolean {
-    if (this.#hangs || this.#waiting.length >= MOST_WAITING) return false
-    this.#waiting.push(call)
-    if (!this.#running) void this.#drain()
-    return true
-  }
-
-  async #drain(): Promise<void> {
-    this.#running = true
-    while (this.#waiting.length > 0) {
-      const clock = setTimeout(() => this.#turnAway(), this.#waitMs)
-      await this.#run(() => this.#take())
-      clearTimeout(clock)
-      this.#hangs = false
-    }
-    this.#running = false
-    this.#onEmpty()
-  }
-
-  #turnAway(): void {
-    this.#hangs = true
-    for (const call of this.#waiting.splice(0)) call.refuse(overloaded())
-  }
-
-  #take(): Call<Row>[] {
-    let asks = 0
-    let bytes = 0
-    const end = this.#waiting.findIndex(call => {
-      asks += call.count
-      bytes += call.bytes
-      return asks > MOST_ASKS || bytes > MOST_BYTES
-    })
-    // A single call above the cut runs alone.
-    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : Math.max(1, end))
-  }
 }

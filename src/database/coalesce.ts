@@ -40,15 +40,15 @@ export function coalesce<Row extends Answer>(
       sent = await send<Row>(database, sql, values, { answers })
     } catch (error) {
       // One bad ask spoils a run; alone it spoils only itself. A barrier that stayed locked is nobody's bad ask.
-      const alone = error instanceof DatabaseRefusal && error.alone
-      if (error instanceof DatabaseRefusal && error.effect === 'unknown') doubtful(calls)
-      if (calls.length === 1 || !alone || (waits && error.code === 'overloaded')) {
+      const blamesOneAsk = error instanceof DatabaseRefusal && error.blamesOneAsk
+      if (error instanceof DatabaseRefusal && error.effect === 'unknown') markAsSent(calls)
+      if (calls.length === 1 || !blamesOneAsk || (waits && error.code === 'overloaded')) {
         return calls.forEach(call => call.refuse(error))
       }
       await Promise.all(calls.map(call => runOf(kind, [call])))
       return
     }
-    if (sent.doubt) doubtful(calls)
+    if (sent.mayHaveRun) markAsSent(calls)
     let first = 0
     for (const call of calls) {
       const answers = sent.rows.slice(first, (first += call.count))
@@ -57,7 +57,7 @@ export function coalesce<Row extends Answer>(
         continue
       }
       // It goes again as a whole, also what was written of it.
-      if (!answers.every(isAgain)) doubtful([call])
+      if (!answers.every(isAgain)) markAsSent([call])
       if (!laneOf(call.key).push(call)) call.refuse(overloaded())
     }
   }
@@ -66,7 +66,7 @@ export function coalesce<Row extends Answer>(
     const known = lanes.get(key)
     if (known) return known
     const lane = new Lane<Row>(
-      take => database.waiting.hold(key, () => runOf('waiting', take()), { patient: true }),
+      take => database.waiting.run(key, () => runOf('waiting', take()), { patient: true }),
       database.waitMs,
       () => lanes.delete(key),
     )
@@ -83,9 +83,10 @@ export function coalesce<Row extends Answer>(
         json,
         bytes: Buffer.byteLength(json),
         key,
-        doubt: false,
+        mayHaveRun: false,
         answer: resolve as (rows: Row[]) => void,
-        refuse: error => reject(call.doubt && error instanceof Refusal ? error.inDoubt() : error),
+        refuse: error =>
+          reject(call.mayHaveRun && error instanceof Refusal ? error.inDoubt() : error),
       }
       if (!(lanes.get(key) ?? common).push(call)) reject(overloaded())
     })
@@ -107,6 +108,6 @@ function isAgain({ outcome }: Answer): boolean {
   return outcome === 'again'
 }
 
-function doubtful<Row>(calls: Call<Row>[]): void {
-  for (const call of calls) call.doubt = true
+function markAsSent<Row>(calls: Call<Row>[]): void {
+  for (const call of calls) call.mayHaveRun = true
 }

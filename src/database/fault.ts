@@ -2,14 +2,14 @@ import { DatabaseError } from 'pg'
 import { type Effect, Refusal, type RefusalCode, type RefusalMembers } from '../refusals.ts'
 
 /**
- * The meaning of a failed statement. `repeat`: the same statement with the same nonces may be sent again. `alone`: one ask
+ * The meaning of a failed statement. `repeat`: the same statement with the same nonces may be sent again. `blamesOneAsk`: one ask
  * may have spoilt the run of the others.
  */
 export interface Fault {
   code: RefusalCode
   effect: Effect
   repeat: boolean
-  alone: boolean
+  blamesOneAsk: boolean
   /** The remedy, where the sentence of the code does not name it. */
   detail?: string
 }
@@ -18,19 +18,19 @@ const deadlockOrSerialization = {
   code: 'overloaded',
   effect: 'none',
   repeat: true,
-  alone: true,
+  blamesOneAsk: true,
 } as const
-const tooSlow = { code: 'overloaded', effect: 'none', repeat: false, alone: true } as const
+const tooSlow = { code: 'overloaded', effect: 'none', repeat: false, blamesOneAsk: true } as const
 /** Ends the connection as well, and may come between the commit and its confirmation. */
-const cutOff = { code: 'overloaded', effect: 'unknown', repeat: false, alone: true } as const
-const noRoom = { code: 'overloaded', effect: 'none', repeat: false, alone: false } as const
+const cutOff = { code: 'overloaded', effect: 'unknown', repeat: false, blamesOneAsk: true } as const
+const noRoom = { code: 'overloaded', effect: 'none', repeat: false, blamesOneAsk: false } as const
 const unavailable = {
   code: 'database_unavailable',
   effect: 'none',
   repeat: true,
-  alone: false,
+  blamesOneAsk: false,
 } as const
-const noSchema = { code: 'not_ready', effect: 'none', repeat: false, alone: false } as const
+const noSchema = { code: 'not_ready', effect: 'none', repeat: false, blamesOneAsk: false } as const
 const lostStatement = {
   ...noSchema,
   detail:
@@ -41,16 +41,21 @@ const badValue = {
   code: 'invalid_request',
   effect: 'none',
   repeat: false,
-  alone: true,
+  blamesOneAsk: true,
   detail: 'Postgres cannot take one of the values of the request.',
 } as const
-const defect = { code: 'internal_error', effect: 'none', repeat: false, alone: true } as const
+const defect = {
+  code: 'internal_error',
+  effect: 'none',
+  repeat: false,
+  blamesOneAsk: true,
+} as const
 /** The connection broke while the statement was with the server: it may have been committed. */
 const unknown = {
   code: 'database_unavailable',
   effect: 'unknown',
   repeat: true,
-  alone: false,
+  blamesOneAsk: false,
 } as const
 /** The server never answered and may still be at work, so a repeat would only wait as long again. */
 const silent = { ...unknown, repeat: false } as const
@@ -100,7 +105,7 @@ export function connectFaultOf(error: unknown): Fault {
 /** The refusal that a fault ends in, with the seconds to wait where a repeat may help. */
 export class DatabaseRefusal extends Refusal {
   /** Whether one ask may have spoilt the run of the others. */
-  readonly alone: boolean
+  readonly blamesOneAsk: boolean
   readonly effect: Effect
 
   constructor(fault: Fault, cause: unknown) {
@@ -109,7 +114,7 @@ export class DatabaseRefusal extends Refusal {
         ? {}
         : { 'retry-after': '1' }
     super(fault.code, membersOf(fault), { headers, cause })
-    this.alone = fault.alone
+    this.blamesOneAsk = fault.blamesOneAsk
     this.effect = fault.effect
   }
 }
@@ -120,7 +125,7 @@ export class DatabaseRefusal extends Refusal {
  */
 export function miscounted(message: string): DatabaseRefusal {
   return new DatabaseRefusal(
-    { code: 'internal_error', effect: 'unknown', repeat: false, alone: false },
+    { code: 'internal_error', effect: 'unknown', repeat: false, blamesOneAsk: false },
     new Error(message),
   )
 }

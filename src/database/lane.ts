@@ -13,7 +13,7 @@ export interface Call<Row> {
   bytes: number
   key: string
   /** Whether some of it may have been written: then no refusal of it says that it had no effect. */
-  doubt: boolean
+  mayHaveRun: boolean
   answer: (rows: Row[]) => void
   refuse: (error: unknown) => void
 }
@@ -51,7 +51,7 @@ export class Lane<Row> {
   async #drain(): Promise<void> {
     this.#running = true
     while (this.#waiting.length > 0) {
-      const clock = setTimeout(() => this.#turnAway(), this.#waitMs)
+      const clock = setTimeout(() => this.#refuseQueued(), this.#waitMs)
       await this.#run(() => this.#take())
       clearTimeout(clock)
       this.#hangs = false
@@ -60,7 +60,7 @@ export class Lane<Row> {
     this.#onEmpty()
   }
 
-  #turnAway(): void {
+  #refuseQueued(): void {
     this.#hangs = true
     for (const call of this.#waiting.splice(0)) call.refuse(overloaded())
   }

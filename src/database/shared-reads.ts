@@ -30,7 +30,7 @@ export class SharedReads<Answer> {
 
   #begin(key: string, read: () => Promise<Answer>): Promise<Answer> {
     const begin = { begunAt: Infinity }
-    const answer = this.#slots.hold(key, () => {
+    const answer = this.#slots.run(key, () => {
       begin.begunAt = performance.now()
       return read()
     })

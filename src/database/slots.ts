@@ -30,7 +30,7 @@ export class Slots {
   }
 
   /** A `patient` holder is never refused: it rejects its own callers and keeps waiting. */
-  async hold<Result>(
+  async run<Result>(
     key: string,
     work: () => Promise<Result>,
     { patient = false } = {},
@@ -40,7 +40,7 @@ export class Slots {
     this.#holders.set(key, holder)
     const clock = setTimeout(() => {
       holder.hangs = true
-      this.#turnAway()
+      this.#refuseQueued()
     }, this.#waitMs)
     try {
       return await work()
@@ -74,7 +74,7 @@ export class Slots {
     })
   }
 
-  #turnAway(): void {
+  #refuseQueued(): void {
     const hanging = this.#line.filter(({ key, refuse }) => refuse && this.#hangs(key))
     const gone = new Set(hanging)
     this.#line = this.#line.filter(waiter => !gone.has(waiter))

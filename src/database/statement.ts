@@ -54,7 +54,7 @@ export async function execute<Row>(
 export interface Sent<Row> {
   rows: Row[]
   /** Whether a copy that was sent before may have had an effect. */
-  doubt: boolean
+  mayHaveRun: boolean
 }
 
 /**
@@ -67,17 +67,20 @@ export async function send<Row>(
   { pool, prepared }: Database,
   { name, text, repeatable = true }: Statement,
   values: unknown[],
-  { doubt = false, answers }: Partial<Pick<Sent<Row>, 'doubt'>> & { answers?: number } = {},
+  {
+    mayHaveRun = false,
+    answers,
+  }: Partial<Pick<Sent<Row>, 'mayHaveRun'>> & { answers?: number } = {},
 ): Promise<Sent<Row>> {
   const query = prepared ? { name, text, values } : { text, values }
   for (let attempt = 1; ; attempt += 1) {
     const { rows, fault, cause } = await attemptOf<Row>(pool, query)
     if (rows && rows.length !== (answers ?? rows.length))
       throw miscounted(`The statement ${name} returned ${rows.length} rows for ${answers} asks.`)
-    if (rows) return { rows, doubt }
-    if (fault.effect === 'unknown') doubt = true
-    if (!fault.repeat || attempt === ATTEMPTS || (doubt && !repeatable)) {
-      throw new DatabaseRefusal(doubt ? { ...fault, effect: 'unknown' } : fault, cause)
+    if (rows) return { rows, mayHaveRun }
+    if (fault.effect === 'unknown') mayHaveRun = true
+    if (!fault.repeat || attempt === ATTEMPTS || (mayHaveRun && !repeatable)) {
+      throw new DatabaseRefusal(mayHaveRun ? { ...fault, effect: 'unknown' } : fault, cause)
     }
     // Full jitter, so that two runs that met in a deadlock do not meet again.
     await pause(Math.random() * 50 * 2 ** attempt)
@@ -93,13 +96,13 @@ export async function ask<Row>(
   sql: Statement,
   asks: readonly object[],
 ): Promise<Row[]> {
-  for (let doubt = false; ;) {
+  for (let mayHaveRun = false; ;) {
     const sent: Sent<Row & { outcome?: string }> = await send(database, sql, [encode(asks)], {
-      doubt,
+      mayHaveRun,
       answers: asks.length,
     })
     if (sent.rows.every(({ outcome }) => outcome !== 'again')) return sent.rows
-    doubt = sent.doubt
+    mayHaveRun = sent.mayHaveRun
   }
 }
 

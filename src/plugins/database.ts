@@ -43,7 +43,7 @@ export const database = plugin<DatabaseOptions>(
     app.decorate('database', own)
     app.decorate('ask', async <Row>(sql: Statement, asked: object) => {
       const send = () => ask<Row>(own, sql, [asked])
-      const rows = await (sql.locksBarrier ? waiting.hold(executionOf(asked), send) : send())
+      const rows = await (sql.locksBarrier ? waiting.run(executionOf(asked), send) : send())
       // `ask` has counted them.
       return rows[0]!
     })

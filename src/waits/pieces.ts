@@ -36,5 +36,5 @@ export class Pieces {
 
 /** Whether a smaller piece may succeed. A database that is gone refuses the next connection, and that ends the look. */
 function mayBeOfOne(error: unknown): error is DatabaseRefusal {
-  return error instanceof DatabaseRefusal && (error.alone || error.effect === 'unknown')
+  return error instanceof DatabaseRefusal && (error.blamesOneAsk || error.effect === 'unknown')
 }

@@ -24,7 +24,7 @@ t.test('what surely had no effect is told so, what may have had one as well', as
     '55P03': { ...overloaded, repeat: false },
     '57014': { ...overloaded, repeat: false },
     // The time-out of a transaction also ends its connection, perhaps after the commit.
-    '25P04': { code: 'overloaded', effect: 'unknown', repeat: false, alone: true },
+    '25P04': { code: 'overloaded', effect: 'unknown', repeat: false, blamesOneAsk: true },
     '53300': { ...overloaded, repeat: false },
     // Out of disk or memory, read-only, starting up: nothing was written.
     '53100': { code: 'database_unavailable', effect: 'none' },
@@ -45,11 +45,11 @@ t.test('what surely had no effect is told so, what may have had one as well', as
     '42P05': { code: 'not_ready', effect: 'none', repeat: false },
     // A defect of ours, which one ask may have brought.
     // A value that no rule of the schema names.
-    '22003': { code: 'invalid_request', effect: 'none', repeat: false, alone: true },
-    '22007': { code: 'invalid_request', effect: 'none', repeat: false, alone: true },
-    '22P05': { code: 'invalid_request', effect: 'none', repeat: false, alone: true },
-    '23505': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
-    '23514': { code: 'internal_error', effect: 'none', repeat: false, alone: true },
+    '22003': { code: 'invalid_request', effect: 'none', repeat: false, blamesOneAsk: true },
+    '22007': { code: 'invalid_request', effect: 'none', repeat: false, blamesOneAsk: true },
+    '22P05': { code: 'invalid_request', effect: 'none', repeat: false, blamesOneAsk: true },
+    '23505': { code: 'internal_error', effect: 'none', repeat: false, blamesOneAsk: true },
+    '23514': { code: 'internal_error', effect: 'none', repeat: false, blamesOneAsk: true },
     '42601': { code: 'internal_error', effect: 'none', repeat: false },
   }
   for (const [code, fault] of Object.entries(expected)) {

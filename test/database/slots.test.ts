@@ -6,7 +6,7 @@ import { Slots } from '../../src/database/slots.ts'
 function holder(slots: Slots, key: string, options?: { patient: boolean }) {
   let leave: (() => void) | undefined
   let isIn = false
-  const done = slots.hold(
+  const done = slots.run(
     key,
     () => {
       isIn = true
@@ -38,10 +38,10 @@ t.test('those of one key take one slot, in the order they came', async t => {
 t.test('who fails gives his slot back', async t => {
   const slots = new Slots(1, 60_000)
   await t.rejects(
-    slots.hold('a', () => Promise.reject(new Error('No.'))),
+    slots.run('a', () => Promise.reject(new Error('No.'))),
     { message: 'No.' },
   )
-  t.equal(await slots.hold('a', async () => 'in'), 'in')
+  t.equal(await slots.run('a', async () => 'in'), 'in')
 })
 
 t.test('behind holders who leave everybody waits, however long the line', async t => {
@@ -64,10 +64,10 @@ t.test('behind who hangs nobody of his key waits, and strangers do not feel it',
   const behind = holder(slots, 'a')
   await t.rejects(behind.done, overloaded)
   await t.rejects(holder(slots, 'a').done, overloaded, 'nor does who comes later')
-  t.equal(await slots.hold('b', async () => 'in'), 'in')
+  t.equal(await slots.run('b', async () => 'in'), 'in')
   hung.leave()
   await hung.done
-  t.equal(await slots.hold('a', async () => 'in'), 'in')
+  t.equal(await slots.run('a', async () => 'in'), 'in')
 })
 
 t.test('when all hang nobody waits but who is patient', async t => {

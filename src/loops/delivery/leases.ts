@@ -105,8 +105,9 @@ export class Leases {
       const isLost = error.effect === 'unknown'
       if (isLost) this.#most = Math.max(1, Math.floor(chosen.length / 2))
       const [first] = chosen
-      if (first && chosen.length === 1 && (error.alone || isLost)) this.#setAside(first, error)
-      if (isLost || !error.alone) throw error
+      if (first && chosen.length === 1 && (error.blamesOneAsk || isLost))
+        this.#setAside(first, error)
+      if (isLost || !error.blamesOneAsk) throw error
       if (chosen.length === 1) return []
       const half = Math.ceil(chosen.length / 2)
       return [

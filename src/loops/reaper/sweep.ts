@@ -77,5 +77,5 @@ export class Sweep {
 
 /** Whether fewer rows may succeed; if the database is away, no row is at fault. */
 function isOfRows(error: unknown): error is DatabaseRefusal {
-  return error instanceof DatabaseRefusal && error.alone
+  return error instanceof DatabaseRefusal && error.blamesOneAsk
 }

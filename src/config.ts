@@ -9,7 +9,7 @@ import * as server from './config/server.ts'
 import { fileVariable, secretOf } from './secret-file.ts'
 import { StartFailure } from './start-failure.ts'
 
-/** The whole configuration. `--help` and the README print its names, defaults, bounds and sentences. */
+/** The whole configuration. `--help` and docs/reference.md print its names, defaults, bounds and sentences. */
 export const Config = z
   .object({
     ...database.which,
@@ -78,7 +78,7 @@ export interface Setting {
   bounds: string
 }
 
-/** One row per variable, for `--help` and the README. */
+/** One row per variable, for `--help` and docs/reference.md. */
 export function settings(): Setting[] {
   const { properties = {} } = z.toJSONSchema(Config, { io: 'output', unrepresentable: 'any' })
   return Object.entries(properties).flatMap(([name, property]) => {

@@ -27,7 +27,7 @@ export const inSql = { countedClaims: 10_000, pageBytes: 1_048_576, forgottenByt
 const fallback = readConfig({})
 const overloaded = `waits ${fallback.ROLLCALL_POOL_WAIT_SECONDS} s, then 503 \`overloaded\``
 
-/** The columns of the README: the thing; its limit for one caller or receiver; for one replica; the result beyond it; the setting. */
+/** The columns of docs/reference.md: the thing; its limit for one caller or receiver; for one replica; the result beyond it; the setting. */
 const rows = `
 sockets | | ${count(MOST_SOCKETS)}, or half of the descriptors that are left | closed at once | \`ulimit -n\`
 an idle socket | ${seconds(sockets.KEEP_ALIVE_MS)}; ${seconds(sockets.SCARCE_KEEP_ALIVE_MS)} when three quarters of all are open | | closed |

@@ -1,6 +1,6 @@
 /**
  * Every refusal, once: its code, its HTTP status and its sentence. The statements return these codes. The
- * OpenAPI document and the README are made from this table.
+ * OpenAPI document and docs/reference.md are made from this table.
  */
 export const refusals = {
   invalid_request: [400, 'The request breaks a rule of the schema; see errors.'],

@@ -40,7 +40,7 @@ export function wrongForWrites({ read_only, triggers_fire }: Server): string | u
 /** Why an acknowledged write may be lost, or a statement never end: in one sentence, or nothing. */
 export function wrongWithPromises(server: Server, allowUnsafe: boolean): string | undefined {
   if (!server.is_bounded)
-    return 'A pooler between service and Postgres loses the time-outs that a connection sets: give them to the role (README, PgBouncer).'
+    return 'A pooler between service and Postgres loses the time-outs that a connection sets: give them to the role (docs/operations.md, PgBouncer).'
   const unsafe = (['fsync', 'full_page_writes', 'synchronous_commit'] as const).filter(
     name => server[name] === 'off',
   )

@@ -13,12 +13,12 @@ export type Run<Row> = <const Asks extends readonly object[]>(
 ) => Promise<{ [Each in keyof Asks]: Row }>
 
 /**
- * Lets concurrent requests share runs of one statement. When no run is in flight the first call goes at once, alone; those
- * that arrive meanwhile go together in the next. The run in flight is the timer, so an idle service adds no latency.
+ * Lets concurrent requests share runs of one statement. While no run is in flight, a call goes at once and alone; calls that
+ * arrive during a run go together in the next. The run in flight is the timer, so an idle service adds no latency.
  *
- * A statement that locks barriers takes `keyOf`, the execution of an ask. Its common runs pass over a barrier that is locked:
- * those calls answer `again` and wait for it in a lane of that execution's own, so that a barrier never waits for itself and
- * never stalls strangers.
+ * For a statement that locks barriers, `keyOf` names the execution of an ask. A common run passes over a locked barrier: its
+ * calls answer `again`, and then wait for it in a lane of their execution. So no two runs wait for one barrier, and a locked
+ * barrier never delays the calls of other executions.
  */
 export function coalesce<Row extends Answer>(
   database: Database,
@@ -29,7 +29,7 @@ export function coalesce<Row extends Answer>(
   const lanes = new Map<string, Lane<Row>>()
 
   async function runOf(kind: 'passing' | 'waiting', arrived: Call<Row>[]): Promise<void> {
-    // An execution got its own lane while these waited in the common one.
+    // An execution may have got its own lane while its calls waited in the common one.
     const waits = kind === 'waiting'
     const calls = waits ? arrived : arrived.filter(call => !lanes.get(call.key)?.push(call))
     if (calls.length === 0) return
@@ -39,7 +39,7 @@ export function coalesce<Row extends Answer>(
       const answers = calls.reduce((sum, call) => sum + call.count, 0)
       sent = await send<Row>(database, sql, values, { answers })
     } catch (error) {
-      // One bad ask spoils a run; alone it spoils only itself. A barrier that stayed locked is nobody's bad ask.
+      // One bad ask spoils a run, so each call is sent again alone. A barrier that stayed locked is no bad ask.
       const blamesOneAsk = error instanceof DatabaseRefusal && error.blamesOneAsk
       if (error instanceof DatabaseRefusal && error.effect === 'unknown') markAsSent(calls)
       if (calls.length === 1 || !blamesOneAsk || (waits && error.code === 'overloaded')) {
@@ -56,7 +56,7 @@ export function coalesce<Row extends Answer>(
         call.answer(answers)
         continue
       }
-      // It goes again as a whole, also what was written of it.
+      // The whole call goes again, also the part that was written.
       if (!answers.every(isAgain)) markAsSent([call])
       if (!laneOf(call.key).push(call)) call.refuse(overloaded())
     }
@@ -92,7 +92,7 @@ export function coalesce<Row extends Answer>(
     })
 }
 
-/** One JSON array of all asks. A call that is alone is sent as it is, because it may have 16 MiB. */
+/** One JSON array of all asks. A single call is sent as it is, because it may have 16 MiB. */
 function joined<Row>(calls: Call<Row>[]): string | Buffer {
   const [first, ...others] = calls
   if (first && others.length === 0) return first.json

@@ -2,25 +2,25 @@ import { overloaded } from '../refusals.ts'
 
 export const MOST_ASKS = 1_000
 export const MOST_BYTES = 4 * 1024 * 1024
-/** What may wait in one lane before callers are turned away: some seconds of work at the slowest rate measured. */
+/** The most calls that wait in one lane; more are refused. It is some seconds of work at the slowest rate measured. */
 export const MOST_WAITING = 20_000
 
-/** The asks of one request: they share a run, whatever else is in it. */
+/** The asks of one request, which always share a run. */
 export interface Call<Row> {
   count: number
   /** A JSON array of its asks. */
   json: string | Buffer
   bytes: number
   key: string
-  /** Whether some of it may have been written: then no refusal of it says that it had no effect. */
+  /** Whether part of it may have been written: then no refusal of it says that it had no effect. */
   mayHaveRun: boolean
   answer: (rows: Row[]) => void
   refuse: (error: unknown) => void
 }
 
 /**
- * One run at a time; what arrives until it begins makes the next. Behind a run that does not end within `waitMs`, or finds no
- * slot, nobody waits: who does is refused, and so is who comes.
+ * One run at a time, with the calls that wait when it begins. If a run does not find a slot and end within `waitMs`, every call
+ * queued behind it is refused, and so is each new one until it ends.
  */
 export class Lane<Row> {
   readonly #run: (take: () => Call<Row>[]) => Promise<void>
@@ -40,7 +40,7 @@ export class Lane<Row> {
     this.#onEmpty = onEmpty
   }
 
-  /** Whether there was room. */
+  /** Returns whether there was room. */
   push(call: Call<Row>): boolean {
     if (this.#hangs || this.#waiting.length >= MOST_WAITING) return false
     this.#waiting.push(call)

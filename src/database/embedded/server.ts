@@ -8,6 +8,7 @@ import { hasOurRules, initdbArguments, pidFile, serverArguments, urlOf } from '.
 import { findBinaries, lastLine, packagedBinaries } from './binaries.ts'
 import { makeWhole } from './draft.ts'
 import { type DataFolder, exists, openLog } from './folder.ts'
+import { LOG_SETTINGS } from './log-settings.ts'
 import { poll } from './poll.ts'
 import { isSystemError } from './system-error.ts'
 
@@ -36,24 +37,6 @@ const RECOVERING_FOR_MS = 300_000
 
 /** SQLSTATEs that no waiting ends: another user's service started this server. */
 const WHO_MAY_CONNECT = /^28/
-
-/**
- * No row, statement or value of a caller gets into the log of Postgres: neither as the statement, detail or context of a line,
- * nor in the message of an error, which quotes the text that it could not read. The level `log` is above ERROR and below FATAL
- * and PANIC. The service gets every error, and logs its code.
- */
-const LOG_SETTINGS = {
-  log_min_messages: 'log',
-  log_error_verbosity: 'terse',
-  log_min_error_statement: 'panic',
-  log_parameter_max_length: '0',
-  log_parameter_max_length_on_error: '0',
-  log_statement: 'none',
-  log_duration: 'off',
-  log_min_duration_statement: '-1',
-  log_min_duration_sample: '-1',
-  log_transaction_sample_rate: '0',
-}
 
 /** The lines that Postgres logs when another server, dead or alive, holds the folder. */
 const HELD = /lock file .* (?:already exists|is empty)|is still in use|already in use/

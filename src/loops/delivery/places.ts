@@ -1,4 +1,5 @@
 import { MOST_ATTEMPTS } from '../../descriptors.ts'
+import { Counts, type Target } from './counts.ts'
 import { isLate, type Pace, Paces, paceOf, SLOW_MS } from './paces.ts'
 
 /** The share of all attempts under way in one replica that may go to one network. */
@@ -42,13 +43,6 @@ export interface Due {
 export interface Chosen extends Due {
   network: string
   large_left: number
-}
-
-/** Where an attempt goes: a receiver of a host in a network. */
-interface Target {
-  receiver: string
-  host: string
-  network: string
 }
 
 interface UnderWay {
@@ -168,35 +162,4 @@ function inTurns<One extends Due & Target>(due: readonly One[], underWay: Counts
     line = line.toSorted((one, other) => (turns.get(one) ?? 0) - (turns.get(other) ?? 0))
   }
   return line
-}
-
-/** How many go to each receiver, host and network. */
-class Counts {
-  total = 0
-  readonly receiver = new Count()
-  readonly host = new Count()
-  readonly network = new Count()
-
-  constructor(targets: readonly Target[]) {
-    for (const target of targets) this.add(target)
-  }
-
-  add({ receiver, host, network }: Target): void {
-    this.total += 1
-    this.receiver.add(receiver)
-    this.host.add(host)
-    this.network.add(network)
-  }
-}
-
-class Count {
-  readonly #counts = new Map<string, number>()
-
-  of(key: string): number {
-    return this.#counts.get(key) ?? 0
-  }
-
-  add(key: string): void {
-    this.#counts.set(key, this.of(key) + 1)
-  }
 }

@@ -1,15 +1,15 @@
 import type { Config } from './config.ts'
 
-/** Idle, a socket takes some 10 KiB, so that memory bounds them where nothing else does. */
+/** The bound where descriptors allow more: an idle socket takes some 10 KiB of memory. */
 export const MOST_SOCKETS = 10_000
 
-/** Attempts to deliver callbacks, where descriptors do not bound them. */
+/** The bound for attempts to deliver callbacks, where descriptors allow more. */
 export const MOST_ATTEMPTS = 1_536
 
-/** Logs, pipes and epoll of the process, files that are read, name servers that are asked, and sockets that are just refused. */
+/** Descriptors of the process itself: logs, pipes, epoll, open files, queries of names, and sockets that are being refused. */
 const OWN = 100
 
-/** A process with hardly any descriptors still has to answer its probes. */
+/** A process with hardly any descriptors must still answer its probes. */
 const LEAST = 16
 
 /** How many sockets of callers may be open. */
@@ -17,19 +17,19 @@ export function mostSockets(config: Config, descriptors = limitOfProcess()): num
   return Math.min(MOST_SOCKETS, halfOf(config, descriptors))
 }
 
-/** How many callbacks may be on their way: when receivers hang, each of them holds a socket. */
+/** How many callbacks may be on their way. While a receiver hangs, its callback holds a socket. */
 export function mostAttempts(config: Config, descriptors = limitOfProcess()): number {
   return Math.min(MOST_ATTEMPTS, halfOf(config, descriptors))
 }
 
-/** What the pool and the process leave is for callers and for callbacks, half and half. */
+/** Callers and callbacks each get half of the descriptors that the pool and the process leave. */
 function halfOf({ ROLLCALL_POOL_SIZE }: Config, descriptors: number): number {
   return Math.max(LEAST, Math.floor((descriptors - ROLLCALL_POOL_SIZE - OWN) / 2))
 }
 
-/** What `ulimit -n` says, once Node has raised the soft limit to the hard one; Windows has none. */
+/** The limit of `ulimit -n`, after Node has raised the soft limit to the hard one. Windows has none. */
 function limitOfProcess(): number {
-  // Otherwise the report asks name servers about the sockets that are open.
+  // Otherwise the report would look up the names of all open sockets.
   Object.assign(process.report, { excludeNetwork: true })
   const { userLimits } = process.report.getReport() as {
     userLimits?: { open_files?: { soft: number | 'unlimited' } }

@@ -2,19 +2,19 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { StartFailure } from './start-failure.ts'
 
-/** Whose files this process takes for its own. Windows has no such numbers. */
+/** The owners whose files this process takes for its own. Windows has no such numbers. */
 const ourselves = [process.geteuid?.() ?? 0]
 
 /**
- * Opens a plain file of one of the `owners`, or makes it, for its owner only. A name that somebody else put there is refused:
- * a link would lead this process, which may be root, to any file. A pipe is not waited for.
+ * Opens a plain file of one of the `owners`, or makes one that only its owner may read. A file or link of anybody else is
+ * refused: a link could lead this process, which may be root, to any file. Opening a pipe does not wait for its other end.
  */
 export async function openOwn(
   path: string,
   flags: number,
   owners: readonly number[] = ourselves,
 ): Promise<FileHandle> {
-  // Windows has neither of the two, and there they are undefined, which counts as 0.
+  // On Windows both constants are undefined, which counts as 0.
   const unfollowed = flags | constants.O_NOFOLLOW | constants.O_NONBLOCK
   const file = await open(path, unfollowed, 0o600).catch((error: NodeJS.ErrnoException) => {
     throw ['ELOOP', 'EMLINK', 'ENXIO'].includes(error.code ?? '') ? foreign(path) : error

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** What package.json says of the service. */
+/** The version and the description in package.json. */
 export const { version, description } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as { version: string; description: string }

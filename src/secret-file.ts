@@ -1,12 +1,12 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 
-/** Of a setting that is secret: the variable that holds the path of a file with its value. */
+/** The variable with the path of a file that holds the value of a secret setting. */
 export const fileVariable = (name: string) => `${name}_FILE`
 
-/** Far more than any secret, and an end for a path such as /dev/zero. */
+/** This is far more than any secret has, and it ends the reading of a path such as /dev/zero. */
 const MOST_BYTES = 64 * 1024
 
-/** The value of a secret, of its own variable or else of its file; or the sentence that says what is wrong with that. */
+/** The value of a secret, from its own variable or from its file; or the sentence that refuses what is given. */
 export function secretOf(
   name: string,
   environment: NodeJS.ProcessEnv,
@@ -22,7 +22,7 @@ export function secretOf(
     const text = contentOf(path)
     if (Buffer.byteLength(text) > MOST_BYTES)
       return refusal(`a file of at most ${MOST_BYTES} bytes`)
-    // Editors and `echo` end a file with a line break, which belongs to no secret.
+    // Editors and `echo` end a file with a line break that is not part of the secret.
     const value = text.replace(/\r?\n$/, '')
     return value.trim() === '' ? refusal('a file that is not empty') : { value }
   } catch (error) {

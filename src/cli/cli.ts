@@ -5,7 +5,7 @@ import { readConfig, settings, shown } from '../config.ts'
 import { description, version } from '../package.ts'
 import { StartFailure } from '../start-failure.ts'
 
-/** The command line: argv to one call each. What a command needs is loaded when it runs. */
+/** The command line: each command is one call, and loads its modules only when it runs. */
 const program = new Command('rollcall')
   .description(description)
   .version(version, '--version')

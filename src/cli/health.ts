@@ -4,11 +4,11 @@ import { StartFailure } from '../start-failure.ts'
 
 const PATIENCE_MS = 5000
 
-/** What `/readyz` of the service on this machine says, and 0 when that is yes. It loads nothing but node:http: see probe.ts. */
+/** Prints the answer of `/readyz` and returns 0 when the service is ready, else 1. It loads nothing but node:http: see probe.ts. */
 export async function health(host: string, port: number): Promise<number> {
   const url = `${baseUrl(host, port)}/readyz`
   const { status, text } = await ask(url).catch((error: NodeJS.ErrnoException) => {
-    // A name with several addresses fails with one error for each, and its own message is empty.
+    // For a name with several addresses Node reports one error for each, and a message of its own that is empty.
     const why = error.name === 'AbortError' ? 'no answer in 5 s' : (error.code ?? error.message)
     throw new StartFailure(`Nothing answers at ${url} (${why}).`)
   })

@@ -2,8 +2,8 @@ import { health } from './health.ts'
 import { StartFailure } from '../start-failure.ts'
 
 /**
- * `rollcall health` for HEALTHCHECK, every ten seconds: without the command line and without zod, which would take twice the
- * memory and five times the processor. So it judges the two variables that it reads by itself, in the words of config.ts.
+ * `rollcall health` for a HEALTHCHECK every ten seconds. The command line and zod would take twice the memory and five times
+ * the processor time. So this does without them and judges its two variables itself, in the words of config.ts.
  */
 const host = process.env['HOST'] || '127.0.0.1'
 const port = process.env['PORT'] || '8080'

@@ -7,17 +7,17 @@ import { isLoopback } from '../webhook/guard.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** It changes nothing and tells no more than that the service runs, so it answers under any Host. */
+    /** A probe changes nothing and shows only whether the service runs, so it answers under any Host. */
     isProbe?: boolean
   }
 }
 
 /**
- * Nobody has to show a key, and a browser reaches whatever its machine reaches. So the pages of other sites are kept out by
- * what browsers say of them and scripts cannot change: `Sec-Fetch-Site`, `Origin` and `Host`. A client that is no browser
- * sends none of the first two.
+ * No call needs a key, and a browser reaches every address that its machine reaches. So pages of other sites are kept out by
+ * headers that browsers set and scripts cannot change: `Sec-Fetch-Site`, `Origin` and `Host`. A client that is not a browser
+ * sends neither of the first two.
  *
- * After `readiness`, which counts every request that it saw.
+ * This comes after `readiness`, which counts every request that it saw.
  */
 export const access = plugin<{ config: Config }>(
   async (app, { config }) => {
@@ -35,14 +35,14 @@ export const access = plugin<{ config: Config }>(
 
 const OTHER_SITE = 'A browser sent this for a page of another site; only pages of this service may.'
 
-/** `Sec-Fetch-Site` decides where there is one, because a proxy may have changed the Host that `Origin` is compared with. */
+/** If `Sec-Fetch-Site` is there, it decides: a proxy may have changed the Host that `Origin` is compared with. */
 function wrongWithSite({ headers, method, url }: FastifyRequest, publicOrigin?: string) {
   const site = headers['sec-fetch-site']
   if (site !== undefined) {
     if (site === 'same-origin' || site === 'none') return undefined
     const isLink =
       headers['sec-fetch-mode'] === 'navigate' && headers['sec-fetch-dest'] === 'document'
-    // A page that is opened for a person is not shown to the page with the link.
+    // A link opens the page for a person; the page with the link cannot read it.
     if (isLink && method === 'GET' && /^\/docs(?![^/?])/.test(url)) return undefined
     return OTHER_SITE
   }
@@ -52,8 +52,9 @@ function wrongWithSite({ headers, method, url }: FastifyRequest, publicOrigin?: 
 }
 
 /**
- * A page whose own name was made to resolve to this machine is no other site for its browser, and its Host betrays it. An
- * address cannot be made to resolve. A service that others reach by name, and has no list of names, takes every Host.
+ * An attacker can make the name of their page resolve to this machine. The browser then takes the two for one site, but the
+ * Host still shows the attacker's name. An address cannot be misused so. A service that listens for other machines and has no
+ * list of names takes every Host.
  */
 function hostRule(config: Config): (request: FastifyRequest) => string | undefined {
   const { HOST, ROLLCALL_HOSTS: given, ROLLCALL_PUBLIC_URL: url } = config
@@ -62,7 +63,7 @@ function hostRule(config: Config): (request: FastifyRequest) => string | undefin
     ['localhost', ...given, ...(url ? [new URL(url).hostname] : [])].map(canonical),
   )
   const isKnown = (host: string) => isAddress(host) || names.has(canonical(host))
-  // Most requests bear the same Host as the one before.
+  // Most requests have the same Host as the one before.
   let lastKnown: string | undefined
 
   return ({ headers: { host }, url: target }) => {
@@ -84,7 +85,7 @@ function isAddress(host: string): boolean {
   return isIPv4(bare) || (/^\[.*\]$/.test(bare) && isIPv6(bare.slice(1, -1)))
 }
 
-/** Names differ neither by case nor by the dot that may end them. */
+/** Neither case nor a dot at the end makes a name another one. */
 function canonical(host: string): string {
   return withoutPort(host).replace(/\.$/, '').toLowerCase()
 }

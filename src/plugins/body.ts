@@ -14,15 +14,15 @@ import { SMALL_BYTES, Upload } from './body/upload.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What a setting allows, for the routes that need to know. */
+    /** The bounds from the settings that some routes need. */
     limits: { bulkBytes: number; total: number }
   }
   interface FastifyRequest {
-    /** Why its body is not read, if it turns out to have one. */
+    /** The refusal of its body's type; it applies once the first byte of a body comes. */
     refusedMediaType: Refusal | null
-    /** Of a body that takes room: gives it back. */
+    /** Gives back the room that its body takes. */
     leaveRoom: Leave | null
-    /** Of a request with a body: the reply, which tells when its caller is gone. */
+    /** The reply to a request with a body; it shows when the caller is gone. */
     reply: FastifyReply | null
   }
 }
@@ -32,7 +32,7 @@ export const MOST_DATA_BYTES = 64 * 1024
 
 type Done = (error: FastifyError | Refusal | null, body?: unknown) => void
 
-/** Bodies: strict JSON of bounded size and depth, not too much of it at once, with callers' own JSON kept as it was sent. */
+/** Reads bodies as strict JSON of bounded size and depth, bounds their sum, and keeps callers' own JSON as it was sent. */
 export const body = plugin<{ config: Config }>(
   async (app, { config }) => {
     app.decorate('limits', {
@@ -43,7 +43,7 @@ export const body = plugin<{ config: Config }>(
     app.decorateRequest('leaveRoom', null)
     app.decorateRequest('reply', null)
     const reader = new Reader(config)
-    // Fastify judges the type of a body that is empty, too. So it sees one type only, and ours is judged once bytes come.
+    // Fastify would judge the type of an empty body too. So it sees one type only, and the real one is judged once bytes come.
     app.addHook('preParsing', (request, reply, payload, next) => {
       const { headers, method } = request
       if (method === 'GET' || method === 'HEAD') return next(null, payload)
@@ -56,7 +56,7 @@ export const body = plugin<{ config: Config }>(
       }
       next(null, payload)
     })
-    // Also of a caller that hung up: what it sent is in memory until then.
+    // A caller that hung up still occupies its bytes until here.
     app.addHook('onSend', (request, _reply, payload, next) => {
       request.leaveRoom?.()
       next(null, payload)
@@ -74,7 +74,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return length === undefined ? headers['transfer-encoding'] !== undefined : Number(length) > 0
 }
 
-/** Reads bodies: small ones at once, larger ones with room for them, and the largest one after the other. */
+/** Reads small bodies at once, larger ones when there is room for them, and the largest one after the other. */
 class Reader {
   readonly #rules: Rules
   readonly #room: Room
@@ -158,13 +158,13 @@ class Reader {
     } catch (error) {
       return done(error as Refusal)
     }
-    // Nothing of these bytes is needed any more: such a call may wait for long.
+    // These bytes are not needed any more, and such a call may wait for long.
     if (!read.hasRaw) request.leaveRoom?.()
     done(null, read.body)
   }
 }
 
-/** Collects a small body. Its bytes are a copy, because reading them moves them. */
+/** Collects a small body. It copies the bytes, because the reader moves them. */
 function gather(
   source: IncomingMessage,
   announcedBytes: number,

@@ -5,9 +5,9 @@ import { stringify } from '../json/raw.ts'
 import { Refusal, type RefusalCode } from '../refusals.ts'
 import { RefusalLog } from './refusal-log.ts'
 
-/** Errors of Fastify and its plugins, in our words; what else is the caller's fault breaks a rule of the schema. */
+/** Codes for errors of Fastify and its plugins; every other 4xx is an `invalid_request`. */
 const byStatus: Readonly<Record<number, RefusalCode>> = {
-  // A file beside those that are served: whether it exists is nobody's business.
+  // The answer does not show whether a file that is not served exists.
   403: 'route_not_found',
   404: 'route_not_found',
   413: 'payload_too_large',
@@ -17,7 +17,7 @@ const byStatus: Readonly<Record<number, RefusalCode>> = {
 
 const refused = new RefusalLog()
 
-/** Whatever goes wrong, wherever, is answered as problem details (RFC 9457). */
+/** Every error is answered as problem details (RFC 9457). */
 export const errors = plugin(
   async app => {
     app.setErrorHandler((error: FastifyError | Refusal, request, reply) =>
@@ -30,21 +30,21 @@ export const errors = plugin(
   { name: 'errors' },
 )
 
-/** For Fastify's `frameworkErrors`: errors before a route was found. */
+/** Also serves as Fastify's `frameworkErrors`, for errors before a route was found. */
 export function refuse(
   error: FastifyError | Refusal,
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
   const refusal = refusalOf(error, request)
-  // A 4xx of the database is a value that the schema should have refused.
+  // A 4xx from the database means that the schema let a wrong value through.
   if (refusal.status < 500 && refusal instanceof DatabaseRefusal)
     request.log.warn({ err: refusal.cause ?? refusal }, refusal.message)
   if (refusal.status === 500) request.log.error({ err: refusal.cause ?? refusal }, refusal.message)
-  // Of one that stops or is not fit, readiness tells.
+  // A service that stops or is not fit shows that in its readiness.
   if (refusal.status === 503 && refusal.code !== 'draining' && refusal.code !== 'not_ready')
     refused.tell(request.server.log, refusal)
-  // It bears nosniff from here too, because no hook saw a request whose path is none.
+  // This sets nosniff too, because no hook runs for a request with a malformed path.
   return reply
     .code(refusal.status)
     .headers({ 'x-content-type-options': 'nosniff', ...refusal.headers })
@@ -59,7 +59,7 @@ function refusalOf(error: FastifyError | Refusal, request: FastifyRequest): Refu
   const code = byStatus[status]
   if (code === 'route_not_found') return routeNotFound(request)
   if (code) return new Refusal(code)
-  // Fastify says 400 also of a body that its sender gave up.
+  // Fastify also answers 400 for a body that its sender gave up.
   if (status < 400 || status >= 500)
     return new Refusal('internal_error', { effect: 'unknown' }, { cause: error })
   return new Refusal('invalid_request', {

@@ -2,7 +2,7 @@ import plugin from 'fastify-plugin'
 import type { IncomingMessage } from 'node:http'
 import { Refusal } from '../refusals.ts'
 
-/** Headers that decide something here and have one value. Of two, Node would keep the first, or join them to a third. */
+/** Headers that decide something here and have one value. Node would keep the first of two, or join them to a third value. */
 const SINGLE = new Set([
   'authorization',
   'content-encoding',
@@ -18,8 +18,8 @@ const SINGLE = new Set([
 ])
 
 /**
- * Requests that programs on their way here may read in two ways are refused (RFC 9112), and the connection ends with them.
- * Replies are what they say they are.
+ * Refuses requests that a proxy and this service could read differently (RFC 9112), and ends their connections. Tells browsers
+ * to trust the type of each reply.
  */
 export const framing = plugin(
   async app => {
@@ -35,7 +35,7 @@ export const framing = plugin(
 )
 
 function refusalOf({ headers, rawHeaders, httpVersion }: IncomingMessage): Refusal | undefined {
-  // Every name once, as from nearly every client: nothing to look for.
+  // Nearly every client sends each name once, and then there is nothing to look for.
   if (rawHeaders.length > 2 * Object.keys(headers).length) {
     const twice = rawHeaders
       .filter((_, index) => index % 2 === 0)

@@ -2,12 +2,12 @@ import plugin from 'fastify-plugin'
 import { readFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 
-/** Made from the schemas of the routes by `npm run generate`; a test compares them. */
+/** `npm run generate` makes the documents from the schemas of the routes; a test compares the two. */
 const documents = new URL('../../openapi/', import.meta.url)
 
 /**
- * The package gives its files alone. Its routes would open a file for each request, which costs a descriptor for as long as
- * the caller does not read, and would write the document anew.
+ * Only the files of the package are used, not its routes. Those would open a file for each request, which costs a descriptor
+ * until the caller has read it, and would write the document anew.
  */
 const swaggerUi = new URL('static/', import.meta.resolve('@fastify/swagger-ui'))
 
@@ -55,7 +55,7 @@ export const openapi = plugin(
       const type = types[extname(file.pathname)] ?? ''
       const bytes = await readFile(file)
       serve(path, type, bytes)
-      // Seen from here, what the page links to is one folder deeper.
+      // Without the slash at the end, relative links of the page need the folder in front.
       if (path === '/docs/')
         serve('/docs', type, Buffer.from(bytes.toString().replaceAll('./', './docs/')))
     }

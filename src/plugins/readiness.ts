@@ -10,12 +10,12 @@ declare module 'fastify' {
   }
 }
 
-/** A verdict is this old at most before it is made again, so that a probe storm costs one query a second. */
+/** A verdict is used for this long, so that a storm of probes makes only one judgement a second. */
 export const FRESH_MS = 1000
 
 const retryAfter = { headers: { 'retry-after': '1' } }
 
-/** Whether this replica can serve, and if not, why and what to do, in one sentence. */
+/** Knows whether this replica can serve. If it cannot, one sentence says why and what to do. */
 class Readiness {
   readonly #app: FastifyInstance
   readonly #config: Config
@@ -23,7 +23,7 @@ class Readiness {
   #refusing = false
   #inFlight = 0
   #onIdle: () => void = () => undefined
-  /** The schema or the settings are wrong; a database that is away is not: requests find that out themselves. */
+  /** Set while the schema or the settings are wrong. Not set for a database that is away: requests find that out themselves. */
   #unfit: Refusal | undefined = new Refusal('not_ready', {}, retryAfter)
   #verdict: Promise<Refusal | undefined> = Promise.resolve(this.#unfit)
   #judgedAt = -Infinity
@@ -33,7 +33,7 @@ class Readiness {
     this.#config = config
   }
 
-  /** Why not, or nothing. */
+  /** The reason why this replica is not ready, or nothing. */
   async check(): Promise<Refusal | undefined> {
     if (this.#draining) return new Refusal('draining', {}, retryAfter)
     const now = performance.now()
@@ -66,7 +66,7 @@ class Readiness {
     return this.#draining
   }
 
-  /** New requests are refused from now on; resolves when the last one in flight has its answer. */
+  /** Refuses new requests from now on, and resolves when the last one in flight is answered. */
   async refuse(): Promise<void> {
     this.#draining = true
     this.#refusing = true
@@ -77,7 +77,7 @@ class Readiness {
     this.#inFlight += 1
   }
 
-  /** Requests that are neither answered nor given up by their callers. */
+  /** How many requests are neither answered nor given up by their callers. */
   get inFlight(): number {
     return this.#inFlight
   }
@@ -106,7 +106,7 @@ export const readiness = plugin<{ config: Config }>(
     app.addHook('onRequest', (_request, reply, next) => {
       own.enter()
       reply.onGone(own.leave)
-      // The client comes again over another connection, to another replica, before this one is cut.
+      // So the client opens its next connection to another replica, before this one is cut.
       if (own.isDraining) reply.header('connection', 'close')
       next()
     })

@@ -3,15 +3,15 @@ import type { Refusal, RefusalCode } from '../refusals.ts'
 
 export const EVERY_MS = 1_000
 
-/** At most one line a second for each code, with how many it stands for: a flood of refusals is no flood of log. */
+/** Logs at most one line a second for each code, with a count, so that a flood of refusals does not flood the log. */
 export class RefusalLog {
   readonly #more = new Map<RefusalCode, number>()
 
-  /** Without a stack: it would show where the refusal was made, and not why. */
+  /** The line has no stack, which would show where the refusal was made and not why. */
   tell(log: FastifyBaseLogger, { code, message, cause }: Refusal): void {
     const more = this.#more.get(code)
     if (more !== undefined) return void this.#more.set(code, more + 1)
-    // Of a cause its code only: its message may quote what a caller sent.
+    // Only the code of the cause is logged: its message may quote values that a caller sent.
     const { code: reason } = (cause ?? {}) as { code?: string }
     log.warn({ code, ...(reason !== undefined && { reason }) }, message)
     this.#rest(log, code, message)

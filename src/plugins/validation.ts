@@ -5,13 +5,13 @@ import { stringify } from '../json/raw.ts'
 import { Refusal } from '../refusals.ts'
 import { escapeUnseen } from '../unseen.ts'
 
-/** Requests are judged by their zod schemas, replies are written as they are: tests check them against the document. */
+/** Zod schemas judge requests. Replies are written unchecked: tests compare them with the document. */
 export const validation = plugin(
   async app => {
     app.setValidatorCompiler<z.ZodType>(({ schema }) => data => {
-      // Fastify shows an absent body as null; a body that is JSON null was refused when it was read.
+      // Fastify passes an absent body as null; a body that is JSON null was already refused when it was read.
       const input = data ?? {}
-      // Without zod's `reportInput`, which costs a quarter of all that a claim takes in node: the path finds the value.
+      // The path finds the value, without zod's `reportInput`, which costs a quarter of the time that a claim takes in Node.
       const judged = schema.safeParse(input)
       return judged.success ? { value: judged.data } : { error: refusalOf(judged.error, input) }
     })
@@ -25,7 +25,7 @@ export const validation = plugin(
   { name: 'validation' },
 )
 
-/** At most so many are named: a thousand members can break a rule each. */
+/** How many errors a refusal names: a thousand members can break a rule each. */
 export const MOST_ERRORS = 20
 
 interface FieldError {
@@ -51,7 +51,7 @@ function refusalOf({ issues }: z.ZodError, input: unknown): Refusal {
   })
 }
 
-/** The member, the rule and the value, in this order; `key` is one that nobody knows. */
+/** Names the member, the rule and the value, in this order; `key` is an unknown member. */
 function errorOf(
   { path, message }: z.core.$ZodIssue,
   key: string | undefined,

@@ -7,14 +7,14 @@ import { StartFailure } from '../start-failure.ts'
 type LoggerOptions = Exclude<NonNullable<FastifyServerOptions['logger']>, boolean>
 
 /**
- * One line per event: readable on a terminal, JSON in a pipe. What callers send is never logged, but for the execution id,
- * which is the operator's handle and holds no character that a terminal would obey or not show (src/unseen.ts).
+ * One line for each event: readable on a terminal, JSON in a pipe. Values that callers send are never logged, except the
+ * execution id: operators search by it, and it has no character that a terminal would obey or not show (src/unseen.ts).
  */
 export function loggerOptions(config: Config): LoggerOptions {
   const options: LoggerOptions = {
     level: config.LOG_LEVEL,
     formatters: { log: withErrorsTold },
-    // Fastify's own of a request shows its URL; what there is to tell of an error is already told.
+    // Fastify's own serializer of a request would show its URL.
     serializers: {
       req: ({ id }) => ({ id }),
       res: () => ({}),
@@ -43,13 +43,13 @@ export function loggerOptions(config: Config): LoggerOptions {
 
 const UNSAID = 'A library reported this.'
 
-/** A chain of causes may be a ring. */
+/** How many causes the log follows: they may form a ring. */
 const DEEPEST = 5
 
-/** Words of code, never of data: names of the schema, of functions and of error classes. */
+/** Members that hold words of code and never data: names of the schema, of functions and of error classes. */
 const WORDS = ['code', 'severity', 'constraint', 'table', 'column', 'routine', 'syscall'] as const
 
-/** For an error, or what was thrown in place of one; as Fastify types it. */
+/** Serializes an error, or a value thrown in place of one, in the type that Fastify asks for. */
 function told(error: unknown) {
   const {
     type,
@@ -61,9 +61,9 @@ function told(error: unknown) {
 }
 
 /**
- * What the log says of an error. The message, the detail, the query and every other member may quote a row, a URL, a key or a
- * token, so only members that cannot are taken over, and the message only where the sentence is ours or that of a client of
- * Postgres about its connection.
+ * The part of an error that is logged. Its message, detail, query and most members may quote a row, a URL, a key or a token,
+ * so only members that cannot are taken over. The message is taken over only where it is our sentence, or one of node-postgres
+ * about its connection.
  */
 class Told {
   readonly type: string
@@ -81,7 +81,7 @@ class Told {
     for (const word of WORDS)
       if (isWord(members[word])) Object.assign(this, { [word]: members[word] })
     if (typeof members['statusCode'] === 'number') this.statusCode = members['statusCode']
-    // Where a refusal or an error of Postgres was made says nothing, and would fill the log when there are many.
+    // The stack of a refusal or of a Postgres error shows no cause, and many of them would fill the log.
     if (!(error instanceof Refusal || error instanceof DatabaseError)) this.stack = framesOf(error)
     if (depth === DEEPEST) return
     if (error.cause !== undefined) this.cause = new Told(error.cause, depth + 1)
@@ -99,7 +99,7 @@ function withErrorsTold(line: Record<string, unknown>): Record<string, unknown> 
   )
 }
 
-/** Errors of the engine and of libraries have classes, codes or system calls; the plain ones are ours or node-postgres'. */
+/** Errors of the engine and of libraries have a class or a code of their own; plain ones are ours or node-postgres'. */
 function isSaidByUs(error: Error): boolean {
   if (error instanceof Refusal) return error.status >= 500
   if (error instanceof StartFailure) return true
@@ -110,7 +110,7 @@ function isWord(value: unknown): boolean {
   return typeof value === 'string' && /^\w{1,63}$/.test(value)
 }
 
-/** The places alone: in front of them a stack repeats the message, which may be of several lines. */
+/** The places alone: a stack begins with the message, which may have several lines. */
 function framesOf({ stack = '', message }: Error): string {
   const end = stack.indexOf(message) + message.length
   return stack

@@ -2,10 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import http from 'node:http'
 import { Refusal } from '../refusals.ts'
 
-/** All that Node parses but CONNECT, for which it calls no route. */
+/** All methods that Node parses, except CONNECT, which reaches no route. */
 const METHODS = http.METHODS.filter(method => method !== 'CONNECT')
 
-/** Collects the paths of all routes; to be called before any route is added. */
+/** Collects the paths of all routes. Call it before any route is added. */
 export function collectPaths(app: FastifyInstance): Set<string> {
   const paths = new Set<string>()
   app.addHook('onRoute', ({ url }) => void paths.add(url))
@@ -14,7 +14,7 @@ export function collectPaths(app: FastifyInstance): Set<string> {
 
 /** Answers every other method of a known path with 405 and Allow; Fastify's own answer would be 404. */
 export function refuseOtherMethods(app: FastifyInstance, paths: Set<string>): void {
-  // Of those that Fastify does not know it assumes that they have no body.
+  // Fastify must know each method; it expects no body with those added here.
   for (const method of METHODS)
     if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
   for (const url of paths) {
@@ -23,7 +23,7 @@ export function refuseOtherMethods(app: FastifyInstance, paths: Set<string>): vo
     app.route({
       method: METHODS.filter(method => !allowed.includes(method)),
       url,
-      // Before the body is read: it does not matter what is in it.
+      // This comes before the body is read, because no body could make the method right.
       onRequest: async request => {
         throw new Refusal(
           'method_not_allowed',

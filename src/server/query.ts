@@ -1,9 +1,9 @@
 import { type ParsedUrlQuery, parse } from 'node:querystring'
 
-/** What stands in for a value that is not UTF-8: ill-formed, so that every schema refuses it under its name. */
+/** Replaces a value that is not UTF-8. It is ill-formed, so that every schema refuses it and names the parameter. */
 const ILL_FORMED = '\ud800'
 
-/** For Fastify's router, whose own parser would turn wrong bytes into U+FFFD and two values into one. */
+/** Parses the query in place of Fastify's own parser, which would turn wrong bytes into U+FFFD and two values into one. */
 export function parseQuery(text: string): ParsedUrlQuery {
   return parse(text, '&', '=', { decodeURIComponent: decoded })
 }

@@ -1,7 +1,7 @@
 import { notWhole } from '../../json/faults.ts'
 import { overloaded, type Refusal } from '../../refusals.ts'
 
-/** Gives back what was taken. */
+/** Gives back the bytes that were taken. */
 export type Leave = () => void
 
 interface Waiter {
@@ -11,9 +11,8 @@ interface Waiter {
 }
 
 /**
- * Where large bodies are worked on: so many bytes at once, because a body in work needs its size three times, as it came,
- * as the ask that is made of it, and as the message to Postgres. A body that finds no room waits in line, and no longer
- * than `waitMs`.
+ * Bounds the bytes of large bodies in work. Such a body needs its size three times: as it came, as the ask that is made of
+ * it, and as the message to Postgres. A body that finds no room waits in line for at most `waitMs`.
  */
 export class Desk {
   #free: number
@@ -25,7 +24,7 @@ export class Desk {
     this.#waitMs = waitMs
   }
 
-  /** Calls `enter` once there is room, or `refuse` if there was none in time. Returns what ends the wait of a caller that is gone. */
+  /** Calls `enter` once there is room, or `refuse` if there was none in time. The function returned ends the wait early. */
   take(bytes: number, enter: Waiter['enter'], refuse: (refusal: Refusal) => void): Leave {
     if (this.#line.length === 0 && bytes <= this.#free) {
       enter(this.#given(bytes))
@@ -36,7 +35,7 @@ export class Desk {
       clearTimeout(waiter.clock)
       this.#line = this.#line.filter(other => other !== waiter)
       refuse(refusal)
-      // The next one may be smaller.
+      // The next body in line may be smaller.
       this.#admit()
     }
     const clock = setTimeout(() => turnAway(overloaded()), this.#waitMs)

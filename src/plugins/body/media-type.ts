@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Refusal } from '../../refusals.ts'
 
-/** Why a body with these headers is not read, if it is not. The common case is the first one. */
+/** The refusal of a body with these headers, or nothing if it may be read. */
 export function refusedMediaType({ headers, rawHeaders }: IncomingMessage): Refusal | undefined {
   const { 'content-type': type, 'content-encoding': encoding } = headers
   const { 'transfer-encoding': transfer } = headers
@@ -9,7 +9,7 @@ export function refusedMediaType({ headers, rawHeaders }: IncomingMessage): Refu
     return refused(`The Transfer-Encoding has to be chunked, got ${transfer}.`)
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
     return refused(`The Content-Encoding has to be left out, got ${encoding}.`)
-  // Node shows the first of several.
+  // Of several, `headers` has only the first.
   if (contentTypes(rawHeaders) > 1) return refused('The Content-Type has to be there once.')
   return type === 'application/json' ? undefined : refusedType(type)
 }

@@ -1,13 +1,13 @@
-/** An upload asks for its next bytes in steps of this size, so that what has not arrived takes no more room. */
+/** An upload takes room in steps of this size, so that bytes that have not arrived take at most one step. */
 export const STEP_BYTES = 64 * 1024
 
-/** A body above this size is large: it leaves a part of the room to the others. */
+/** A body above this size is large, and a part of the room is closed to it. */
 export const LARGE_BYTES = 1024 * 1024
 
 export interface Guest {
-  /** Of what its sender says, or what has arrived of a body of unknown length. */
+  /** Judged by the announced length, or, without one, by the bytes that have arrived. */
   isLarge: () => boolean
-  /** It may read on. */
+  /** Called when it may read on. */
   resume: () => void
 }
 
@@ -17,22 +17,22 @@ interface Held {
 }
 
 /**
- * The bytes of all bodies that have arrived and are not answered. An upload that finds no room is paused, with its next
- * bytes still in the socket. A quarter of the room is kept from large bodies, so that they never shut the others out; and the
- * oldest of the large ones may always go on, so that uploads that fill the room together do not wait for each other.
+ * Bounds the bytes of all bodies that have arrived and are not answered. An upload that finds no room is paused, with its
+ * next bytes still in the socket. Large bodies may not use the last quarter of the room, so that they never shut the others
+ * out. The oldest large one may always go on, so that uploads that fill the room together do not wait for each other.
  */
 export class Room {
   readonly #bytes: number
   #taken = 0
   #waiting = 0
-  /** In the order of their arrival. */
+  /** Kept in the order of their arrival. */
   readonly #guests = new Map<Guest, Held>()
 
   constructor(bytes: number) {
     this.#bytes = bytes
   }
 
-  /** Takes room for the next bytes of an upload. If there is none it is called when there is. */
+  /** Takes room for the next bytes of an upload. If there is none, returns false and calls `resume` once there is. */
   step(guest: Guest): boolean {
     let held = this.#guests.get(guest)
     if (!held) this.#guests.set(guest, (held = { bytes: 0, waits: false }))
@@ -44,7 +44,7 @@ export class Room {
     return !held.waits
   }
 
-  /** All of it has arrived: it holds so many bytes. */
+  /** Called when the whole body has arrived; from now on it holds exactly `bytes`. */
   settle(guest: Guest, bytes: number): void {
     const held = this.#guests.get(guest)
     if (!held) return
@@ -59,7 +59,7 @@ export class Room {
     if (held.waits) this.#waiting -= 1
     const { bytes } = held
     this.#hold(held, 0)
-    // One that held nothing leaves no room, and thousands of them may give up at once.
+    // A guest without bytes frees no room, and thousands of such guests may leave at once.
     if (bytes > 0) this.#admit()
   }
 

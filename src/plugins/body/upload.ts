@@ -3,7 +3,7 @@ import { notWhole } from '../../json/faults.ts'
 import { overloaded, Refusal } from '../../refusals.ts'
 import { type Guest, LARGE_BYTES, type Room, STEP_BYTES } from './room.ts'
 
-/** So much of a body comes before it takes room: the sockets that bring it bound it. */
+/** The first bytes of a body take no room; the number of sockets bounds them. */
 export const SMALL_BYTES = 16 * 1024
 
 /** An upload that brings less than this in each of three seconds is given up. */
@@ -12,9 +12,9 @@ export const MOST_SLOW_SECONDS = 3
 
 export interface Terms {
   room: Room
-  /** Why it is not taken, if any of it comes. */
+  /** Ends the upload at its first byte. */
   refusal: Refusal | null
-  /** As its sender says; NaN of a body of unknown length. */
+  /** The announced length, or NaN for a body of unknown length. */
   announcedBytes: number
   mostBytes: number
   waitMs: number
@@ -22,14 +22,14 @@ export interface Terms {
 
 type Done = (error: Refusal | null, bytes: Buffer) => void
 
-/** A body above 16 KiB, or of unknown length, on its way in. It takes room as it arrives, and until `leave`. */
+/** A body above 16 KiB, or of unknown length, on its way in. It takes room as it arrives, and keeps it until `leave`. */
 export class Upload implements Guest {
   readonly #source: IncomingMessage
   readonly #terms: Terms
   readonly #done: Done
   #bytes = Buffer.allocUnsafe(SMALL_BYTES)
   #arrived = 0
-  /** What may arrive before it has to ask for room again. */
+  /** How many bytes may arrive before it has to ask for room again. */
   #allowed = SMALL_BYTES
   #isOver = false
   #arrivedBefore = 0
@@ -58,7 +58,6 @@ export class Upload implements Guest {
     this.#source.resume()
   }
 
-  /** Gives its room back. */
   leave(): void {
     this.#terms.room.leave(this)
   }
@@ -82,7 +81,7 @@ export class Upload implements Guest {
     }
   }
 
-  /** Twice as large each time, so that a body is copied once on average; what has not arrived takes no memory. */
+  /** The buffer doubles each time, so that a body is copied once on average and little memory is taken ahead of its bytes. */
   #grow(size: number): void {
     const { announcedBytes, mostBytes } = this.#terms
     const most = Number.isNaN(announcedBytes) ? mostBytes : announcedBytes
@@ -91,7 +90,7 @@ export class Upload implements Guest {
     this.#bytes = larger
   }
 
-  /** Judged several times, because the process itself may have been busy, or its caller's. */
+  /** One slow second is no proof: this process or the caller's may have been busy. */
   #judgeRate(): void {
     const isSlow = this.#arrived - this.#arrivedBefore < LEAST_BYTES_PER_SECOND
     this.#arrivedBefore = this.#arrived

@@ -1,7 +1,7 @@
 -- GET /readyz, GET /health
 --
--- Does what requests do to the schema, to no row: every column is read, both tables are inserted into, updated and deleted
--- from, every function is called. So what is missing, or not granted, fails here with the words in which it fails a request.
+-- Uses the schema as requests do, but on no row: it reads every column, inserts into, updates and deletes from both tables,
+-- and calls every function. So a missing object or right fails here with the same error as in a request.
 --
 -- ->  is_one: whether search_path finds all of Rollcall's tables in one schema; is_filtered: whether row-level security hides
 --     rows from this role

@@ -16,15 +16,15 @@ import { DatabaseRefusal } from '../../database/fault.ts'
 const sql = statement('judge.sql', import.meta.url)
 const migrations = await readMigrations()
 
-/** What `judge.sql` tells when it does not fail. */
+/** The row of `judge.sql` when it does not fail. */
 interface Schema {
   is_one: boolean
   is_filtered: boolean
 }
 
 /**
- * Why no request can be served on this database: in one sentence, a cause before what follows from it, or nothing. Throws when
- * the database is away, which requests find out themselves.
+ * One sentence that says why no request can be served on this database, or nothing. Of several reasons it names the cause and
+ * not the consequence. Throws when the database is away, which requests find out themselves.
  */
 export async function wrongWith(database: Database, config: Config): Promise<string | undefined> {
   const [server] = await execute<Server>(database, serverSql, [])
@@ -44,7 +44,7 @@ async function wrongWithVersion(database: Database): Promise<string | undefined>
     return wrongWithStanding(standing(recorded, migrations))
   } catch (error) {
     const cause = schemaErrorOf(error)
-    // Without its record the database was never migrated, or by a service from before there was one.
+    // Without its record the database was never migrated, or a service that wrote no record yet migrated it.
     return cause.code === UNKNOWN_TABLE
       ? wrongWithStanding(standing([], migrations))
       : lackOf(cause)

@@ -10,16 +10,16 @@ const byNodeCode: Readonly<Record<string, RefusalCode>> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
 }
 
-/** A caller that does not end its side is not waited for. */
+/** How long a caller may take to end its side. */
 const GOODBYE_MS = 1_000
 
-/** For Fastify's `clientErrorHandler`: what arrived is no HTTP request. */
+/** Serves as Fastify's `clientErrorHandler`, for bytes that are no HTTP request. */
 export function refuseConnection(
   sockets: Sockets,
   error: Error & { code?: string },
   socket: Socket,
 ): void {
-  // A socket that was opened in advance and never used is no request that came too late.
+  // A socket that was opened in advance and never used gets no reply: it is not a late request.
   if (error.code === 'ECONNRESET' || socket.bytesRead === 0) return void socket.destroy()
   const code = byNodeCode[error.code ?? '']
   const message = 'The request is not HTTP/1.1.'
@@ -32,7 +32,7 @@ export function refuseConnection(
   )
 }
 
-/** CONNECT names no resource of the service, and Node hands over the socket in place of a response. */
+/** Refuses CONNECT, for which Node hands over the socket in place of a response. */
 export function refuseTunnel(sockets: Sockets, socket: Socket): void {
   socket.on('error', () => socket.destroy())
   const detail = 'CONNECT is not allowed here; this is no proxy.'
@@ -40,7 +40,7 @@ export function refuseTunnel(sockets: Sockets, socket: Socket): void {
   refuse(sockets, socket, new Refusal('method_not_allowed', { detail }, { headers }))
 }
 
-/** Written by hand, because there is no response. Behind other replies it would be taken for one of theirs, so then it is none. */
+/** Writes to the socket, because there is no response. If other replies are open, the caller could mistake it for one of them: then the socket is only destroyed. */
 function refuse(sockets: Sockets, socket: Socket, refusal: Refusal): void {
   if (!socket.writable || !sockets.isFree(socket)) return void socket.destroy()
   const text = stringify(refusal.problem)

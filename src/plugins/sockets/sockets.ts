@@ -5,14 +5,14 @@ import { LEAST_BYTES_PER_SECOND } from '../body/upload.ts'
 /** A socket on which more requests wait for their replies is cut: one read brings 900 of them, and no honest client pipelines deeper. */
 export const MOST_QUEUED = 16
 
-/** All replies together that callers have not taken. What is more cuts the socket whose reply waits longest. */
+/** The bytes of all replies that callers have not taken. Above that, the socket whose reply waits longest is cut. */
 export const MOST_UNREAD_BYTES = 16 * 1024 * 1024
 
 /** How long a caller may take over one reply, and how long once the service stops. */
 export const PATIENCE_MS = 60_000
 const LAST_PATIENCE_MS = 1_000
 
-/** How long an idle socket is kept, and how long where three quarters of all that may be are open. */
+/** How long an idle socket is kept, and how long once three quarters of all sockets are open. */
 export const KEEP_ALIVE_MS = 75_000
 export const SCARCE_KEEP_ALIVE_MS = 5_000
 
@@ -20,20 +20,20 @@ export const SCARCE_KEEP_ALIVE_MS = 5_000
 export const HEAD_MS = 10_000
 export const REQUEST_MS = 30_000
 
-/** A reply that its caller has to take; or, once the service stops, how many seconds' worth of bytes a request has brought that is not whole. */
+/** A reply that its caller has to take. Once the service stops, also the progress of a request that has not arrived whole: its bytes in units of the least rate. */
 type Awaited = ServerResponse | number
 
-/** The requests of one socket that are not over, in the order in which they came: the first one's reply has the socket. */
+/** The open requests of one socket in the order of their arrival. The reply to the first one has the socket. */
 interface Queue {
   readonly responses: Set<ServerResponse>
-  /** What its caller owed when somebody last looked, and since when it has not changed. */
+  /** The thing that its caller owed at the last look, and the moment since which that has not changed. */
   awaited: Awaited | undefined
   since: number
 }
 
 /**
- * Every socket of a caller, and what is queued on it. Bounds what callers leave unread, and ends what they leave behind:
- * Node tells only the response that has the socket when the caller is gone, so here all others are told as well.
+ * Every socket of a caller, and the requests queued on it. It bounds the replies that callers leave unread. When a caller is
+ * gone, Node closes only the response that has the socket; this closes all others as well.
  */
 export class Sockets {
   readonly #most: number
@@ -48,7 +48,7 @@ export class Sockets {
     this.#most = most
   }
 
-  /** For Fastify's `serverFactory`: a server whose requests are counted before they are routed. */
+  /** Serves as Fastify's `serverFactory`: requests of this server are counted before they are routed. */
   serverFor(handle: RequestListener): Server {
     const server = createServer(
       {
@@ -56,7 +56,7 @@ export class Sockets {
         requestTimeout: REQUEST_MS,
         connectionsCheckingInterval: 1_000,
         keepAliveTimeout: KEEP_ALIVE_MS,
-        // Node's own refusal has an empty body; ours is in src/plugins/framing.ts, as for an unknown Expect.
+        // Node's own refusal has an empty body. Ours is in src/plugins/framing.ts, like that of an unknown Expect.
         requireHostHeader: false,
       },
       (request, response) => {
@@ -68,15 +68,15 @@ export class Sockets {
     return server
   }
 
-  /** Whether what is written by hand can only be the reply to what came last: it is not whole, and nothing else is open. */
+  /** Whether bytes written to the socket can only be the reply to its last request: that one is not whole, and no other is open. */
   isFree(socket: Socket): boolean {
     const [first, second] = this.#queues.get(socket)?.responses ?? []
     return second === undefined && !first?.req.complete && !first?.headersSent
   }
 
-  /** A large reply is on its way; `close` of the response ends that. */
+  /** Counts a large reply as unread until its response closes. */
   sent(response: ServerResponse, bytes: number): void {
-    // A request that came over no socket, as tests make them, leaves nothing unread.
+    // Tests inject requests without a socket, and those leave nothing unread.
     if (!this.#queues.has(response.req.socket)) return
     this.#unread.set(response, bytes)
     this.#unreadBytes += bytes
@@ -86,7 +86,7 @@ export class Sockets {
     }
   }
 
-  /** Cuts every socket whose caller takes too long over a reply; returns 0, so that the loop rests. */
+  /** Cuts every socket whose caller takes too long over a reply. Returns 0, so that the loop rests. */
   lookOnce(now = performance.now()): 0 {
     for (const [socket, queue] of this.#queues) {
       const [head] = queue.responses
@@ -99,7 +99,7 @@ export class Sockets {
     return 0
   }
 
-  /** Until the service stops, a request that does not arrive is left to the clocks of uploads and of Node. */
+  /** Until the service stops, only the clocks of uploads and of Node judge a request that does not arrive. */
   #awaitedOf(head: ServerResponse): Awaited | undefined {
     if (head.writableEnded) return head
     const { complete, socket } = head.req
@@ -108,8 +108,8 @@ export class Sockets {
   }
 
   /**
-   * The service stops, and is held up by no caller that does not read its reply, nor by one whose request does not arrive:
-   * nothing was done for it yet, and another replica takes it.
+   * Called when the service stops. From now on a caller that does not read its reply is soon cut. So is one whose request does
+   * not arrive: nothing was done for it yet, and another replica takes it.
    */
   hurry(now = performance.now()): void {
     this.#isStopping = true
@@ -134,7 +134,7 @@ export class Sockets {
     })
   }
 
-  /** Whether a request may go on; what else came in the same read as the one that was too many goes nowhere. */
+  /** Whether a request may go on. After one too many, the rest of the same read goes nowhere. */
   #enters(socket: Socket, response: ServerResponse): boolean {
     const queue = this.#queues.get(socket)
     if (queue === undefined || socket.destroyed) return false
@@ -150,7 +150,7 @@ export class Sockets {
     return true
   }
 
-  /** What its requests hold is free at once, and those that have not reached their handlers never do. */
+  /** Frees at once the bytes that its requests hold. Requests that have not reached their handlers never do. */
   #cut(socket: Socket): void {
     for (const response of this.#queues.get(socket)?.responses ?? []) {
       response.destroy()
@@ -171,12 +171,12 @@ export class Sockets {
   }
 }
 
-/** What makes Node's parser leave the rest of a read alone: the answer of `onIncoming` for a connection that changes its protocol. */
+/** The answer of `onIncoming` for a connection that changes its protocol: Node's parser then leaves the rest of a read alone. */
 const LEAVE_THE_REST = 2
 
 /**
- * Node goes on parsing what it has read of a socket that is destroyed: 1,000 requests in one piece of 50 ms. There is no
- * public way to end that, so this is left out where the parser has another shape.
+ * After a socket is destroyed, Node still parses the bytes that it has read: 1,000 requests in one piece of 50 ms. There is no
+ * public way to end that, so this does nothing where the parser has another shape.
  */
 function stopParsing(socket: Socket): void {
   const { parser } = socket as Socket & { parser?: { onIncoming?: unknown } | null }

@@ -9,14 +9,14 @@ import { type Service, startService } from './servers/service.ts'
 
 const CONNECTIONS = 64
 const EXECUTIONS = 1000
-/** More operations than a round can make, so that rounds never meet the same batch. */
+/** This is more than the operations of a round, so that rounds never meet the same batch. */
 const A_ROUND = 500_000
 
 const RATE = 'batches/s'
 const SERVICE_CPU = 'service CPU µs/batch'
 const POSTGRES_CPU = 'Postgres CPU µs/batch'
 
-/** What is done, the outcome that every batch must have, and how many batches there are in a call. */
+/** The work, the outcome that every batch must have, and the number of batches in a call. */
 const kinds = {
   'claim, one a call': { workload: 'claim', expected: 'granted', batches: 1 },
   'decrement, one a call': { workload: 'decrement', expected: 'recorded', batches: 1 },
@@ -34,7 +34,7 @@ const sizes = {
   full: { rounds: 7, seconds: 5 },
 }
 
-/** For the judgement of a change: the working tree beside a commit. It claims nothing, and is run only by its name. */
+/** Judges a change: the working tree beside a commit. No claim of the README needs it, and it is run only by its name. */
 export const builds: Bench = {
   claim: 'The working tree beside the commit of --against: claims and decrements in turns.',
   minutes: { small: 5, full: 40 },

@@ -12,7 +12,7 @@ const CONNECTIONS = 64
 const EXECUTIONS = 1000
 /** Batches 0 to 9 of each execution are finished before the redeliveries begin. */
 const FINISHED = 10
-/** More operations than a round can make, so that rounds never claim the same batch. */
+/** This is more than the operations of a round, so that rounds never claim the same batch. */
 const A_ROUND = 500_000
 const RATE = 'claims/s'
 const IN_SETS = `rollcall, ${SET} a call`
@@ -52,7 +52,7 @@ export const claims: Bench = {
           connections: CONNECTIONS,
           prefix,
           executions: EXECUTIONS,
-          // After the finished ones, which the first round's range would meet.
+          // The first round's range would otherwise meet the finished batches.
           first: FINISHED * EXECUTIONS + round * A_ROUND,
           seconds,
         })
@@ -108,7 +108,7 @@ export const claims: Bench = {
   },
 }
 
-/** Every claim of a round has to be what the round is about. */
+/** Every claim of a round must have the outcome that the round is about. */
 function refuseUnlessAll({ outcomes }: Tally, workload: string): void {
   const expected = new Set(workload.startsWith('claim') ? ['granted'] : ['granted', 'finished'])
   const others = Object.keys(outcomes).filter(outcome => !expected.has(outcome))
@@ -139,7 +139,7 @@ async function finishSome(load: Load, origin: string, database: string): Promise
     count: FINISHED * EXECUTIONS,
     seconds: 60,
   })
-  // The first look at a row notes in it that it was committed, which is a write with data checksums: not a redelivery's.
+  // The first read of a row marks it as committed. With data checksums that is a write, which redeliveries should not pay for.
   await connected(database, client => client.query('vacuum batches, barriers'))
 }
 

@@ -10,7 +10,7 @@ const BULK = 1000
 const QUEUE = 'growth'
 const COST = 'µs/batch'
 const CALL = 'p50 ms/call'
-/** Code that is compiled after some calls would make the short runs dear. */
+/** Without a warm-up, code that is not compiled yet would make the short runs expensive. */
 const WARM_UP_CALLS = 20
 
 interface Shape {
@@ -22,7 +22,7 @@ interface Shape {
 const one = (batches: number): Shape => ({ executions: 1, batches, connections: 1 })
 
 const shapes: Record<string, Shape> = {
-  // Twenty runs after each other, since one is over in a single call.
+  // Twenty runs one after the other, because one is over in a single call.
   '1,000 batches': { ...one(1000), executions: 20 },
   '10,000 batches': one(10_000),
   '100,000 batches': one(100_000),
@@ -48,7 +48,7 @@ export const growth: Bench = {
       Object.fromEntries(
         Object.entries(wanted).map(([name, shape]) => [
           name,
-          // Each begins with a warm-up of its own, in a database and a service that are new anyway.
+          // Each begins with a warm-up of its own, because its database and its service are new.
           async (round: number) => (round === 0 ? {} : fill(setup, postgres, shape)),
         ]),
       ),
@@ -87,7 +87,7 @@ export const growth: Bench = {
   },
 }
 
-/** Fills barriers of one shape to the last batch, and looks at what that left. */
+/** Fills barriers of one shape to the last batch, and measures the effect. */
 async function fill(
   { scope: whole }: Setup,
   postgres: Postgres,
@@ -118,14 +118,14 @@ async function fill(
     const calls = { ...bulk, ...spread }
     const count = (executions * batches) / BULK
     const tenth = Math.floor(count / 10)
-    // In three orders, to see whether the last calls are as cheap as the first.
+    // Three orders of calls, to see whether the last ones are as cheap as the first.
     const first = await load.run('requests', { ...calls, count: tenth })
     const middle = await load.run('requests', { ...calls, first: tenth, count: count - 2 * tenth })
     const last = await load.run('requests', { ...calls, first: count - tenth, count: tenth })
     const seconds = first.seconds + middle.seconds + last.seconds
     const wal = (await postgres.walBytes()) - before
     const total = executions * batches
-    // What a receiver does: the callback, then the results that are too many for its message.
+    // A receiver takes the callback, and then the results that do not fit into its message.
     const all = { ...from, ...spread, connections: 4, count: executions, seconds: 600 }
     const taken = await load.run('requests', { ...all, workload: 'callback', queue: QUEUE })
     const read = await load.run('requests', { ...all, workload: 'pages' })
@@ -150,7 +150,7 @@ async function fill(
   }
 }
 
-/** As if the time of retention had passed: the service's own reaper forgets the batches, and a vacuum gives back the room. */
+/** Acts as if the time of retention had passed: the service's own reaper forgets the batches, and a vacuum gives back the space. */
 async function retained(database: string, total: number): Promise<Sample> {
   return connected(database, async client => {
     await client.query(
@@ -180,7 +180,7 @@ async function retained(database: string, total: number): Promise<Sample> {
 
 async function sizesOf(database: string, total: number): Promise<Sample> {
   return connected(database, async client => {
-    // The counters of a session reach the view when it is idle or gone, a second later at most.
+    // The counters of a session reach the view at most a second after it is idle or gone.
     await client.query(`select pg_sleep(1.1), pg_stat_clear_snapshot()`)
     const { rows } = await client.query<{ heap: string; index: string; hot: string; open: string }>(
       `select

@@ -46,7 +46,7 @@ export const isolation: Bench = {
       return strangers.run('requests', {
         workload: 'work',
         origins,
-        // As many as may have to wait, so that the pace holds.
+        // There is a connection for each request that may have to wait, so that the pace holds.
         connections: 512,
         prefix: 'stranger',
         executions: EXECUTIONS,
@@ -55,7 +55,7 @@ export const isolation: Bench = {
         perSecond,
       })
     }
-    // At one pace with and without the lock: callers who went as fast as they could would slow down only the quiet round.
+    // The pace is the same with and without the lock: callers at full speed would slow down only the quiet round.
     const press = (round: number) =>
       locked.run('requests', {
         workload: 'decrement',
@@ -84,11 +84,11 @@ export const isolation: Bench = {
     const whileStopped =
       (stoppedSeconds: number) =>
       async (round: number): Promise<Sample> => {
-        // Nothing of this gets warm.
+        // This round needs no warm-up.
         if (round === 0) return {}
         const before = await service.memory()
         const visited = visit(stoppedSeconds + 4)
-        // Until its connections are open.
+        // By then its connections are open.
         await pause(1500)
         const thaw = await postgres.freeze()
         scope.onEnd(async () => thaw())

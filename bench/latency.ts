@@ -6,7 +6,7 @@ import { Postgres } from './servers/postgres.ts'
 import { startBare, startService } from './servers/service.ts'
 
 const EXECUTIONS = 1000
-/** More operations than a round makes, so that rounds never meet the same batch. */
+/** This is more than the operations of a round, so that rounds never meet the same batch. */
 const A_ROUND = 400_000
 const STEPS = ['claim', 'decrement'] as const
 

@@ -27,9 +27,9 @@ const benches: Record<string, Bench> = {
   builds,
   start,
 }
-/** They compare the working tree with a commit. */
+/** These benches compare the working tree with a commit. */
 const againstCommit = ['builds', 'start']
-/** They claim nothing. */
+/** No claim of the README needs these benches. */
 const onlyByName = new Set(['profile', ...againstCommit])
 
 const USAGE = `npm run bench [-- NAME ... [--full] [--rounds N] [--against COMMIT]]
@@ -83,7 +83,7 @@ async function runAll(names: readonly string[], size: Size): Promise<void> {
       reports.push(report)
       if (size === 'full') await keep(report)
     } catch (error) {
-      // The others still have something to say.
+      // The other benches still run.
       process.stderr.write(`${name} failed: ${(error as Error).stack ?? String(error)}\n`)
       process.exitCode = 1
     }

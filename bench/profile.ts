@@ -18,7 +18,7 @@ interface CpuProfile {
   samples: number[]
 }
 
-/** Where the time goes, for who wants to make it shorter. It claims nothing, and is run only by its name. */
+/** Shows where the time goes. No claim of the README needs it, and it is run only by its name. */
 export const profile: Bench = {
   claim: 'Where the time of claims and decrements goes: functions of the service, and statements.',
   minutes: { small: 2, full: 5 },
@@ -91,7 +91,7 @@ async function slowest(database: string): Promise<Series[]> {
   })
 }
 
-/** The statement files by what is left of them in pg_stat_statements. */
+/** The statement files, by the form in which pg_stat_statements shows them. */
 async function routeFiles(): Promise<Map<string, string>> {
   const files = await readdir(join(compiled, 'routes'), { recursive: true })
   const statements = files.filter(file => file.endsWith('.sql'))
@@ -105,7 +105,7 @@ async function routeFiles(): Promise<Map<string, string>> {
   )
 }
 
-/** The view knows neither the comment at the head, nor constants (of which epoch is one), nor how many a list has. */
+/** The view drops the comment at the head, all constants (epoch is one of them), and the length of lists. */
 function fingerprint(sql: string): string {
   return sql
     .replaceAll(/--.*$/gm, '')
@@ -125,7 +125,7 @@ async function keepProfile(folder: string): Promise<string> {
   return kept
 }
 
-/** Functions by the samples in which they themselves ran, of all samples that were not idle. */
+/** Functions by their share of the busy samples: those in which the function itself ran. */
 async function hottest(path: string): Promise<Series[]> {
   const { nodes, samples } = JSON.parse(await readFile(path, 'utf8')) as CpuProfile
   const names = new Map(

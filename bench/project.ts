@@ -7,16 +7,16 @@ export const project = join(import.meta.dirname, '..', '..')
 /** The compiled sources beside the compiled bench. */
 export const compiled = join(import.meta.dirname, '..', 'src')
 
-/** The service as it is started: its compiled command line, and the options of node that its `npm start` gives. */
+/** The means to start the service: its compiled command line, and the options that its `npm start` gives to node. */
 export interface Build {
   cli: string
   nodeOptions: string[]
 }
 
-/** What is in the working tree. */
+/** The build of the working tree. */
 export const ownBuild = buildOf(project, compiled)
 
-/** The build of a project whose sources are compiled to `dist`: its package.json says where the command line is. */
+/** The build of a project whose sources are compiled to `dist`. Its package.json names the file of the command line. */
 export function buildOf(folder: string, dist = join(folder, 'dist')): Build {
   const { bin, scripts } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
     bin: { rollcall: string }

@@ -10,7 +10,7 @@ import { startService } from './servers/service.ts'
 
 const SILENT = 1_000
 const SECRET = `whsec_${Buffer.alloc(32, 'bench').toString('base64')}`
-/** What an honest receiver waits at most, and how long is waited to see it. */
+/** The longest wait of an honest receiver that is allowed, and how long the bench waits to see it. */
 const MOST_SECONDS = 10
 const PATIENCE_MS = 60_000
 
@@ -30,7 +30,7 @@ export const receivers: Bench = {
         listening(scope, `127.1.${n >> 8}.${n & 255}`, () => undefined),
       ),
     )
-    // One host with many paths, of which one answers.
+    // One host with many paths; only one of them answers.
     const gateway = await listening(scope, '127.0.0.1', ({ url }, reply) => {
       if (url === '/honest') reply.writeHead(204).end()
     })
@@ -131,7 +131,7 @@ async function posted(origin: string, execution: string, url: string): Promise<v
   await reply.arrayBuffer()
 }
 
-/** When the POST to this path comes, or that it did not. */
+/** Resolves when the POST to this path comes, or when it did not come in time. */
 async function arrival(server: Server, path: string): Promise<number> {
   const ended = new AbortController()
   const come = (async () => {

@@ -47,7 +47,7 @@ export const replicas: Bench = {
     ] as const) {
       for (const [place, processes] of [1, 2, 4].entries()) {
         contenders[`${kind}, ${processes} of ${MOST}`] = async round => {
-          // A barrier holds no more than a million batches: the hot one is a new one each time.
+          // A barrier holds at most a million batches, so the hot one is a new one each time.
           const prefix = kind === 'hot' ? `hot-${processes}-${round}` : kind
           const part = { origins: origins.slice(0, processes), connections, prefix, executions }
           if (kind === 'hot')

@@ -54,7 +54,7 @@ export const run: Bench = {
             batches,
           ),
         'old two statements': async round => {
-          // Its first round would only warm up, for as long as a real one takes.
+          // The first round only warms up, so it is kept short.
           const some = round === 0 ? Math.min(batches, 500) : batches
           return wholeRun(
             await load.run('oldRun', { ...order, batches: some, database, name: `run-${round}` }),
@@ -75,7 +75,7 @@ export const run: Bench = {
             `${ours} / ${name}`,
             measured.values(ours, RATE),
             measured.values(name, RATE),
-            // At a thousand batches their array of results is still short.
+            // With a thousand batches their array of results is still short.
             name === 'old two statements' && size === 'full' ? { least: 100 } : undefined,
           ),
         ),

@@ -11,7 +11,7 @@ const TIME = 's until ready'
 
 const sizes = { small: 2, full: 7 }
 
-/** What a start costs, for the judgement of a change. It claims nothing, and is run only by its name. */
+/** Measures the cost of a start, to judge a change. No claim of the README needs it, and it is run only by its name. */
 export const start: Bench = {
   claim:
     'The working tree beside the commit of --against: a start on a migrated database, in turns.',
@@ -21,7 +21,7 @@ export const start: Bench = {
     tell(`compiling ${against}`)
     const old = await checkOut(scope, against)
     const postgres = await Postgres.start(scope)
-    // The round 0, which is not kept, migrates them.
+    // Round 0, which is not kept, migrates them.
     const databases = { old: await postgres.database(), new: await postgres.database() }
     const measured = await Rounds.of(
       {

@@ -7,11 +7,11 @@ import { REFUSED_ATTEMPTS, type Attempt } from './inbox.ts'
 import type { Progress } from './progress.ts'
 
 const TICK_MS = 100
-/** When Rollcall sends: at once, and again this long after an attempt that failed; jitter may add to it. */
+/** Rollcall sends at once, and again this long after each failed attempt; jitter may add to it. */
 const WAITS_SECONDS = [0, 5, 30]
 const PATIENCE_SECONDS = 60
 
-/** What its receiver, a process of its own, sees of the callback. */
+/** The callback as its receiver sees it, which is a process of its own. */
 export class Callback {
   readonly attempts: Attempt[] = []
   readonly #receiver: ChildProcess
@@ -33,7 +33,7 @@ export class Callback {
     receiver.once('exit', () => stop.abort(new DemoFailure('The receiver ended in the demo.')))
   }
 
-  /** Where the receiver listens; to be asked once, at the beginning. */
+  /** The URL at which the receiver listens. Ask for it once, at the beginning. */
   async url(): Promise<string> {
     const { signal } = this.#stop
     const [said] = (await once(this.#receiver, 'message', { signal })) as [FromReceiver]
@@ -69,7 +69,7 @@ export class Callback {
   }
 }
 
-/** The line of progress, which says why nothing seems to happen. */
+/** The line of progress that explains why nothing seems to happen. */
 export function waiting(attempt: number, seconds: number, dueAfterSeconds: number): string {
   const due = dueAfterSeconds === 0 ? 'due at once' : `due after ${dueAfterSeconds} s and more`
   const of = `attempt ${attempt} of ${Math.max(attempt, REFUSED_ATTEMPTS + 1)}`

@@ -1,13 +1,13 @@
 import type { Attempt } from './inbox.ts'
 import type { Delivery, Message } from './queue.ts'
 
-/** What the producer says to the demo, which plays the queue. */
+/** Messages of the producer to the demo, which plays the queue. */
 export type FromProducer =
   { type: 'enqueued'; generation: number; batches: number } | { type: 'publish'; message: Message }
 
 export type ToWorker = ({ type: 'delivery' } & Delivery<Message>) | { type: 'continue' }
 
-/** What a worker does with the queue, and tells of what it was answered. */
+/** Messages of a worker: its calls to the queue, and the replies that it got. */
 export type FromWorker =
   | { type: 'ready' }
   | { type: 'claim'; batch_index: number; claimed: boolean; settled: boolean; attempt: number }
@@ -17,11 +17,11 @@ export type FromWorker =
   | { type: 'acknowledge'; delivery: number }
   | { type: 'give_back'; delivery: number; after_seconds: number }
 
-/** What the receiver of the callback tells, first of all where it listens. */
+/** Messages of the receiver of the callback; the first one names its URL. */
 export type FromReceiver =
   { type: 'listening'; url: string } | { type: 'attempt'; attempt: Attempt; body: string }
 
-/** From the producer, a worker or the receiver, processes of their own, to the demo that started them. */
+/** Sends a message from the producer, a worker or the receiver to the demo that started this process. */
 export function send(message: FromProducer | FromWorker | FromReceiver): Promise<void> {
   return new Promise((resolve, reject) => {
     if (process.send === undefined) reject(new Error('This process is started by the demo.'))
@@ -29,7 +29,7 @@ export function send(message: FromProducer | FromWorker | FromReceiver): Promise
   })
 }
 
-/** Ctrl-C reaches every process of the terminal; the demo takes it and ends its own, which also end without it. */
+/** Ctrl-C reaches every process of the terminal, but only the demo acts on it and ends its processes. They also end if it dies. */
 export function liveWithTheDemo(): void {
   process.on('SIGINT', () => undefined)
   process.once('disconnect', () => process.exit())

@@ -3,17 +3,17 @@ import { createReadStream } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** What the callback tells its receiver to go on with. */
+/** The task that the callback names for its receiver. */
 export const TASK_NAME = 'checksums'
 
 const BATCH_FILES = 50
-/** The service's own data would change while it is read. */
+/** The folder of the service's own data, which would change while it is read. */
 const LEFT_OUT = '.rollcall'
 
 interface FileSum {
   file: string
   bytes: number
-  /** The SHA-256 of the content, or why it could not be read. */
+  /** The SHA-256 of the content, or the reason why it could not be read. */
   sum: string
   readable: boolean
 }
@@ -28,7 +28,7 @@ export interface BatchSum {
 
 /**
  * The regular files below a folder, relative to it, with `/`, in order of code units. Symbolic links are not followed,
- * so nothing is listed twice. A folder that may not be listed stands for its files, and is then unreadable as one.
+ * so nothing is listed twice. A folder that may not be listed takes the place of its files, as one unreadable entry.
  */
 export async function listFiles(folder: string): Promise<string[]> {
   return (await walk(folder, '')).toSorted()
@@ -55,7 +55,7 @@ export async function sumFiles(folder: string, files: string[]): Promise<FileSum
   return Promise.all(files.map(file => sumFile(folder, file)))
 }
 
-/** A file that cannot be read is part of the result too, so that every worker says the same of it. */
+/** A file that cannot be read is part of the result too, so that every worker reports the same. */
 async function sumFile(folder: string, file: string): Promise<FileSum> {
   const hash = createHash('sha256')
   let bytes = 0
@@ -82,7 +82,7 @@ export function combine(sums: FileSum[]): BatchSum {
   }
 }
 
-/** What the workers should have found, computed again in this one process, batch by batch. */
+/** The expected results of the workers, computed again in this one process, batch by batch. */
 export async function* sumDirectly(folder: string): AsyncGenerator<BatchSum> {
   for (const files of inBatches(await listFiles(folder)))
     yield sumFiles(folder, files).then(combine)

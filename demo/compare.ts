@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { BatchSum } from './checksum.ts'
 import type { RecordedBatch } from './rollcall.ts'
 
-/** What differs between the barrier's results, in the order they were read, and the computation: one line each. */
+/** The differences between the computed results and the barrier's results in the order read, one line each. */
 export function differences(expected: BatchSum[], found: RecordedBatch[]): string[] {
   const length = Math.max(expected.length, found.length)
   return Array.from({ length }, (_, index) => {

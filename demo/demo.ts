@@ -24,7 +24,7 @@ export interface DemoOptions extends Whereabouts {
   output?: Output
 }
 
-/** What the parts of one demo share. `stop` is aborted with the reason when it cannot end well. */
+/** The things that the parts of one demo share. `stop` is aborted with the reason when the demo cannot end well. */
 interface Stage {
   output: Output
   progress: Progress
@@ -32,7 +32,7 @@ interface Stage {
   stop: AbortController
 }
 
-/** The main job on real input. Answers the exit code: 0 when the results are those of a direct computation, and the callback tells them. */
+/** Runs the main job on real input. The exit code is 0 when results and callback agree with a direct computation. */
 export async function demo(folder: string, options: DemoOptions): Promise<number> {
   const { output = process.stdout } = options
   const progress = new Progress(output, performance.now())
@@ -42,7 +42,7 @@ export async function demo(folder: string, options: DemoOptions): Promise<number
     const exitCode = 128 + constants.signals[signal]
     stop.abort(new DemoFailure(`The demo is ended by ${signal}.`, exitCode))
   }
-  // A reader that has gone away, as in `| head`, ends the demo too.
+  // If the reader of the output is gone, as in `| head`, the demo ends too.
   const unread = () => stop.abort(new DemoFailure('Nobody reads what the demo prints.'))
   for (const signal of INTERRUPTIONS) process.on(signal, interrupt)
   output.on('error', unread)
@@ -137,7 +137,7 @@ interface Ended {
   rollcall: Rollcall
   barrier: Barrier
   found: RecordedBatch[]
-  /** Of the secret that signatures are verified with. */
+  /** The place from which the secret for verifying signatures comes. */
   origin: string
   stop: AbortController
 }
@@ -162,7 +162,7 @@ async function callbackFaults(callback: Callback, ended: Ended): Promise<string[
   ]
 }
 
-/** The barrier once it is closed and its queue drained: the paused worker, too, was heard to the end. */
+/** The barrier, once it is closed and its queue is drained, so that the paused worker has finished too. */
 async function close(
   run: Run,
   rollcall: Rollcall,

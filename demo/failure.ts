@@ -1,4 +1,4 @@
-/** Why the demo cannot go on, as one sentence; the demo prints it and exits with the code. */
+/** The reason why the demo cannot go on, in one sentence. The demo prints it and exits with the code. */
 export class DemoFailure extends Error {
   override name = 'DemoFailure'
   readonly exitCode: number

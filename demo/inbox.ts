@@ -10,16 +10,16 @@ export const REFUSED_ATTEMPTS = 2
 export interface Attempt {
   webhook_id: string
   received_at: string
-  /** What it was answered. */
+  /** The status with which the receiver answered. */
   status: number
   signature: 'verified' | 'wrong' | 'not checked'
-  /** Of the body, byte for byte. */
+  /** The hash of the body, byte for byte. */
   sha256: string
 }
 
 /**
  * Answers the first two attempts with 500 and all later ones with 204. Each is handed on before it is answered, so that
- * none is missing whose sender does not wait for the answer. Without secrets no signature is checked.
+ * none is lost even if its sender does not wait for the answer. Without secrets no signature is checked.
  */
 export function inbox(
   secrets: string[],
@@ -54,13 +54,13 @@ export function inbox(
   return (request, response) => {
     receive(request).then(
       status => response.writeHead(status).end(),
-      // The body broke off: that was no delivery.
+      // The body broke off, so this was no delivery.
       () => response.destroy(),
     )
   }
 }
 
-/** The library throws where a signature is not that of its secret, or is older than five minutes. */
+/** The library throws if a signature does not fit the secret or is older than five minutes. */
 function verifies(webhook: Webhook, headers: Record<string, string>, body: Buffer): boolean {
   try {
     webhook.verify(body, headers, { jsonParse: false })

@@ -5,10 +5,10 @@ import { readConfig } from '../src/config.ts'
 import { StartFailure } from '../src/start-failure.ts'
 import { demo } from './demo.ts'
 
-/** The command line of the demo, which finds the service by the settings that the service reads too. */
+/** The command line of the demo. It finds the service by the same settings that the service reads. */
 const program = new Command('demo')
-  .description('checksum a folder with four workers, of which one is killed and one is paused')
-  .argument('[folder]', 'what to checksum', 'node_modules')
+  .description('checksum a folder with four workers; one of them is killed, one is paused')
+  .argument('[folder]', 'the folder to checksum', 'node_modules')
   .action(async (folder: string) => {
     const { HOST, PORT, ROLLCALL_DATA_DIR, ROLLCALL_WEBHOOK_SECRET } = readConfig()
     process.exitCode = await demo(folder, {

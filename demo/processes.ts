@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** How long the service may take to end what it has in hand. */
+/** How long the service may take to finish its open requests. */
 const GRACE_MS = 15_000
 
-/** The processes that the demo started: each is ended by its own pid, in whatever way the demo ends. */
+/** The processes that the demo started. However the demo ends, each is ended by its own pid. */
 export class Processes {
   readonly #endedBy = new Map<ChildProcess, NodeJS.Signals>()
   readonly #endNow = () => {
@@ -17,7 +17,7 @@ export class Processes {
     process.once('exit', this.#endNow)
   }
 
-  /** Compiled or not, this file and the one it starts have the same extension. */
+  /** This file and the one it starts have the same extension, compiled or not. */
   fork(
     name: 'producer' | 'worker' | 'receiver',
     args: string[],
@@ -26,11 +26,11 @@ export class Processes {
     const path = fileURLToPath(new URL(`./${name}${extname(import.meta.url)}`, import.meta.url))
     const env = { ...process.env, ...environment }
     const child = fork(path, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-    // SIGKILL, as it also ends a process that is stopped.
+    // SIGKILL also ends a process that is stopped.
     return this.#own(child, 'SIGKILL')
   }
 
-  /** In a process group of its own, so that Ctrl-C reaches it once, through the demo, after its clients are gone. */
+  /** The service has a process group of its own, so that Ctrl-C reaches it once, through the demo, after its clients are gone. */
   serve(cli: string, env: NodeJS.ProcessEnv): ChildProcess {
     const args = [...process.execArgv, cli, 'serve']
     const stdio = ['ignore', 'ignore', 'pipe'] as const
@@ -38,7 +38,7 @@ export class Processes {
     return this.#own(child, 'SIGTERM')
   }
 
-  /** Clients before the service. */
+  /** Ends the clients before the service. */
   async end(): Promise<void> {
     await this.#end('SIGKILL')
     await this.#end('SIGTERM')
@@ -53,7 +53,7 @@ export class Processes {
   #own(child: ChildProcess, endedBy: NodeJS.Signals): ChildProcess {
     this.#endedBy.set(child, endedBy)
     child.once('exit', () => this.#endedBy.delete(child))
-    // What is sent to a process that has just died is lost; its exit says so.
+    // A message to a process that has just died is lost; the exit of that process is reported anyway.
     child.on('error', () => undefined)
     return child
   }

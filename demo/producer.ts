@@ -2,7 +2,7 @@ import { fail, liveWithTheDemo, send } from './channel.ts'
 import { inBatches, listFiles, TASK_NAME } from './checksum.ts'
 import { Rollcall } from './rollcall.ts'
 
-/** The barrier first: a worker must never meet a message whose barrier is not there yet. */
+/** The barrier comes first: a worker must never meet a message whose barrier is not there yet. */
 async function produce(
   url: string,
   execution_id: string,

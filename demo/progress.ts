@@ -5,11 +5,11 @@ const PLAIN_LINE_MS = 3_000
 const WIDEST_BAR = 30
 const NARROWEST_BAR = 10
 
-/** Where the demo prints: a terminal, or anything else that is written to. */
+/** The stream to which the demo prints: a terminal or any other. */
 export type Output = NodeJS.WritableStream &
   Partial<Pick<WriteStream, 'columns' | 'hasColors' | 'isTTY'>>
 
-/** One line that is drawn over itself on a terminal; in a pipe, a line every few seconds. */
+/** On a terminal, one line that is drawn over itself; in a pipe, a line every few seconds. */
 export class Progress {
   readonly #output: Output
   readonly #startedAt: number
@@ -24,12 +24,12 @@ export class Progress {
 
   draw(counts: Counts, now: number): void {
     if (this.#output.isTTY !== true) return this.#say(told(counts), now)
-    // NO_COLOR and TERM are heeded by hasColors().
+    // hasColors() heeds NO_COLOR and TERM.
     const green: Paint = this.#output.hasColors?.() ? text => `\u001B[32m${text}\u001B[39m` : asIs
     this.#redraw(line(counts, this.#columns), line(counts, this.#columns, green))
   }
 
-  /** What is waited for, when the counts do not move any more. */
+  /** Shows the thing that the demo waits for, when the counts do not move any more. */
   wait(words: string, now: number): void {
     if (this.#output.isTTY !== true) return this.#say(words, now)
     const fitting = words.slice(0, this.#columns)
@@ -42,7 +42,7 @@ export class Progress {
     this.#output.write(`${text}\n`)
   }
 
-  /** Blanks instead of an escape sequence, which some terminals would print. */
+  /** Uses blanks instead of an escape sequence, because some terminals would print that. */
   clear(): void {
     if (this.#drawn > 0) this.#output.write(`\r${' '.repeat(this.#drawn)}\r`)
     this.#drawn = 0

@@ -1,4 +1,4 @@
-/** What the producer publishes and a worker receives: everything that is needed to do one batch. */
+/** A message from the producer to a worker, with everything that is needed for one batch. */
 export interface Message {
   execution_id: string
   generation: number
@@ -19,9 +19,9 @@ interface Held<Body> {
 }
 
 /**
- * A queue as teams have it: at least once and in no order. What is published is delivered twice, each time until
- * it is acknowledged; a delivery that is given back, outlasts its visibility timeout, or whose consumer died comes
- * again. Times are milliseconds of the caller's clock.
+ * A queue as teams have it: at least once and in no order. Each message is delivered twice, each time until it is
+ * acknowledged. A delivery comes again when it is given back, outlasts its visibility timeout, or its consumer dies.
+ * Times are milliseconds of the caller's clock.
  */
 export class Queue<Body> {
   readonly #random: () => number
@@ -40,7 +40,7 @@ export class Queue<Body> {
     this.#visible.push(message, message)
   }
 
-  /** Drawing at random from what is visible is a shuffle that need not know all messages beforehand. */
+  /** A random draw from the visible messages is a shuffle that need not know all messages beforehand. */
   receive(consumer: string, now: number): Delivery<Body> | undefined {
     this.#reveal(now)
     const last = this.#visible.pop()

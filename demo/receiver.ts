@@ -5,7 +5,7 @@ import { readConfig } from '../src/config.ts'
 import { fail, liveWithTheDemo, send } from './channel.ts'
 import { CALLBACK_PATH, inbox } from './inbox.ts'
 
-/** The team's own endpoint: it is no worker, and knows of Rollcall only the secret. */
+/** The team's own endpoint. It is no worker, and of Rollcall it knows only the secret. */
 async function receive(): Promise<void> {
   const { ROLLCALL_WEBHOOK_SECRET: secrets } = readConfig()
   const server = createServer(

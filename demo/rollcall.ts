@@ -69,7 +69,7 @@ interface Batch {
   batch_index: number
 }
 
-/** The calls a producer and its workers make. One whose reply was lost is made again as it was: each may be. */
+/** The calls of a producer and its workers. After a lost reply the same call is made again: every call may be repeated. */
 export class Rollcall {
   readonly #url: string
   readonly #signal: AbortSignal | undefined
@@ -99,7 +99,7 @@ export class Rollcall {
     return read(Claimed, reply)
   }
 
-  /** One attempt only, as the next heartbeat is its repetition. */
+  /** Makes one attempt only, because the next heartbeat is its repetition. */
   async heartbeat({ execution_id, batch_index }: Batch, token: string): Promise<boolean> {
     const path = `${executionPath(execution_id)}/batches/${batch_index}/heartbeat`
     const reply = await this.#attempt({ method: 'POST', path, body: { token } })
@@ -133,7 +133,7 @@ export class Rollcall {
     return this.pages(`${executionPath(execution_id)}/batches?generation=${generation}&limit=1000`)
   }
 
-  /** The same from where a callback says that its results are: a path, or a URL of the service's choice. */
+  /** The same, from the results_url of a callback, which is a path or a URL. */
   async *pages(path: string, cursor?: string): AsyncGenerator<RecordedBatch> {
     const url = new URL(path, this.#url)
     if (cursor !== undefined) url.searchParams.set('cursor', cursor)
@@ -142,7 +142,7 @@ export class Rollcall {
     if (page.next_cursor !== null) yield* this.pages(path, page.next_cursor)
   }
 
-  /** What the service says of the callback, as soon as it is not about to be sent, or else after a while. */
+  /** The callback as the service shows it, once it is no longer about to be sent or time is up. */
   async callback(
     execution_id: string,
     giveUpAt = performance.now() + REPLY_MS,
@@ -167,7 +167,7 @@ export class Rollcall {
     return this.#ask(ask, giveUpAt)
   }
 
-  /** Undefined when no whole reply came: what the call did is then unknown. */
+  /** Undefined when no whole reply came: the effect of the call is then unknown. */
   async #attempt({ method, path, body, key, replyMs = REPLY_MS }: Ask): Promise<Reply | undefined> {
     const headers = new Headers()
     if (body !== undefined) headers.set('content-type', 'application/json')

@@ -9,7 +9,7 @@ import { Trouble, type Worker } from './trouble.ts'
 
 const WORKERS = 4
 const TICK_MS = 100
-/** Longer than the workers' lease, so a message comes again when its batch is free again. */
+/** This is longer than the workers' lease, so a message comes again when its batch is free again. */
 const VISIBILITY_MS = 6_000
 const STALL_MS = 60_000
 
@@ -26,8 +26,8 @@ interface Setting {
 }
 
 /**
- * A producer and four workers, and the queue between them, which this process plays. `enqueued` comes with the
- * generation of the barrier, `drained` when every message is acknowledged and every living worker is idle.
+ * A producer, four workers, and the queue between them, which this process plays. `enqueued` comes with the generation
+ * of the barrier. `drained` comes when every message is acknowledged and every living worker is idle.
  */
 export class Run extends EventEmitter<{ enqueued: [generation: number]; drained: [] }> {
   readonly tally = new Tally()
@@ -102,7 +102,7 @@ export class Run extends EventEmitter<{ enqueued: [generation: number]; drained:
         return
       case 'halfway':
         trouble.strike(worker, said.batch_index)
-        // One that is paused reads it when it is resumed.
+        // A paused worker reads it when it is resumed.
         tell(worker, { type: 'continue' })
         return
       case 'decrement':

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { readOwn } from '../src/own-file.ts'
 
-/** What the receiver of callbacks verifies with, and where it is from, for when it does not fit. */
+/** The secrets that the receiver of callbacks verifies with. Their origin is shown when they do not fit. */
 export interface Secrets {
-  /** Several while one is rotated. */
+  /** There are several while one is being rotated. */
   secrets: string[]
   origin: string
 }
@@ -14,7 +14,7 @@ export function freshSecrets(): Secrets {
   return { secrets: [secret], origin: 'the one that the demo gave to its own service' }
 }
 
-/** What a service without DATABASE_URL made for itself. A file that may not be read is as good as none. */
+/** The secret that a service without DATABASE_URL made for itself. A file that may not be read counts as none. */
 export async function keptSecrets(dataDir: string): Promise<Secrets | undefined> {
   const file = join(dataDir, 'webhook-secret')
   const text = await readOwn(file).catch(() => '')

@@ -16,13 +16,13 @@ const REPLY_MS = 5_000
 const OpenApi = z.object({ info: z.object({ title: z.string().regex(/^rollcall\b/i) }) })
 
 export interface Whereabouts {
-  /** Where the service should run. */
+  /** The URL at which the service should run. */
   url: string
-  /** The file of the command line: `node CLI serve` is what starts where nothing runs at `url`. */
+  /** The file of the command line. If nothing runs at `url`, the demo starts `node CLI serve`. */
   cli?: string
-  /** Where a service without DATABASE_URL keeps what it made for itself. */
+  /** The folder in which a service without DATABASE_URL keeps its database and its secret. */
   dataDir: string
-  /** What signs callbacks, by the demo's own environment; none when only the service knows them. */
+  /** The secrets that sign callbacks, from the demo's own environment; none when only the service knows them. */
   secrets?: string[]
 }
 
@@ -34,7 +34,7 @@ interface Service {
   process?: ChildProcess
 }
 
-/** The Rollcall that runs at `url`; where none does, one of the demo's own, on a free port. */
+/** The Rollcall that runs at `url`. If none runs there, the demo starts one of its own on a free port. */
 export async function findOrStart(
   { url, cli, dataDir, secrets = [] }: Whereabouts,
   stage: { processes: Processes; progress: Progress; signal: AbortSignal },
@@ -64,7 +64,7 @@ async function start(
     HOST: '127.0.0.1',
     PORT: port,
     ROLLCALL_WEBHOOK_SECRET: signing.secrets.join(' '),
-    // Both would be refused, and the demo has read that one.
+    // The service would refuse both variables together, and the demo has already read this file.
     ROLLCALL_WEBHOOK_SECRET_FILE: '',
   })
   let said = ''

@@ -4,7 +4,7 @@ import type { Counts } from './tally.ts'
 
 const MEGABYTE = 1_000_000
 
-/** What a run came to: what was read, and what the queue and its workers went through for it. */
+/** The summary of a run: the files read, and the events in queue and workers. */
 export interface Summary extends Counts {
   identical: boolean
   files: number

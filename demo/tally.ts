@@ -12,13 +12,13 @@ export interface Counts {
   taken_over: number
   /** Decrements that were refused because a newer grant exists. */
   fenced: number
-  /** Deliveries that were acknowledged without work, as their claim was already `settled`. */
+  /** Deliveries that were acknowledged without work, because their claim was already `settled`. */
   needless: number
-  /** Deliveries that were given back, as they were neither `claimed` nor `settled`. */
+  /** Deliveries that were given back, because they were neither `claimed` nor `settled`. */
   given_back: number
 }
 
-/** What the workers were answered, counted from what they say. */
+/** Counts the replies that the workers got, from their reports. */
 export class Tally {
   batches = 0
   readonly #granted = new Set<number>()

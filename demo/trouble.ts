@@ -14,8 +14,8 @@ interface Stopped {
 }
 
 /**
- * What goes wrong in every demo: the first worker that is half-way through a batch is killed, the next one is paused
- * until somebody else finished its batch.
+ * Makes trouble in every demo: the first worker that is half-way through a batch is killed. The next one is paused until
+ * another worker has finished its batch.
  */
 export class Trouble {
   readonly #note: (text: string) => void
@@ -30,12 +30,12 @@ export class Trouble {
     note('Windows has no SIGSTOP, so no worker is paused here.')
   }
 
-  /** Whether the end of this worker was meant. */
+  /** Whether the demo killed this worker on purpose. */
   killed(worker: Worker): boolean {
     return this.#killed?.worker === worker
   }
 
-  /** Strikes a worker that waits for its nod, and so cannot be past the batch. */
+  /** Kills or pauses a worker that waits for its nod, and so cannot be past the batch. */
   strike(worker: Worker, batch_index: number): void {
     const where = `half-way through batch ${batch_index}`
     if (this.#killed === undefined) {
@@ -54,7 +54,7 @@ export class Trouble {
     this.#note(`${told(worker)} takes batch ${batch_index} over, attempt ${attempt}.`)
   }
 
-  /** A batch is recorded: whoever was paused in it comes back too late. */
+  /** Called when a batch is recorded: a worker paused in it is resumed, and comes too late. */
   recorded(batch_index: number): void {
     if (this.#paused?.batch_index === batch_index) this.resume()
   }

@@ -24,11 +24,11 @@ const Message = z.object({
 interface Truth {
   barrier: Barrier
   task_name: string
-  /** As the pages of the barrier gave them. */
+  /** The batches that the pages of the barrier gave. */
   batches: RecordedBatch[]
 }
 
-/** What is wrong with how the callback arrived, a sentence each: one id, the same bytes, a signature that verifies. */
+/** The faults of the callback's arrival, a sentence each. It must have one id, the same bytes and a valid signature. */
 export function attemptFaults(attempts: Attempt[], origin: string): string[] {
   const ids = [...new Set(attempts.map(({ webhook_id }) => webhook_id))]
   const bodies = new Set(attempts.map(({ sha256 }) => sha256)).size
@@ -46,7 +46,7 @@ export function attemptFaults(attempts: Attempt[], origin: string): string[] {
   ]
 }
 
-/** What is wrong with what the callback says. `follow` reads the pages of the URL that stands for its results. */
+/** The faults of the callback's message. `follow` reads the pages of its results_url. */
 export async function messageFaults(
   body: string,
   { barrier, task_name, batches }: Truth,

@@ -12,7 +12,7 @@ const [url = '', owner = ''] = process.argv.slice(2)
 const rollcall = new Rollcall(url)
 const queue = new EventEmitter()
 
-/** All a worker has to know: `claimed` is work now, `settled` is acknowledge, neither is give the message back. */
+/** A worker need know only this: if `claimed`, work now; if `settled`, acknowledge; if neither, give the message back. */
 async function receive({ delivery, message }: Delivery<Message>): Promise<void> {
   const claim = await rollcall.claim(message, { lease_seconds: LEASE_SECONDS, owner })
   const { claimed, settled, token = '', attempt = 0, retry_after_seconds } = claim
@@ -36,12 +36,12 @@ async function work(message: Message, token: string): Promise<boolean> {
   return settled
 }
 
-/** A refused heartbeat could end the work early; here it goes on, and its decrement is what is fenced. */
+/** A refused heartbeat could end the work early. Here the work goes on, and its decrement is fenced. */
 async function beat(message: Message, token: string): Promise<void> {
   if (await rollcall.heartbeat(message, token)) await send({ type: 'heartbeat' })
 }
 
-/** Half-way through each batch the worker waits for the demo's nod: here it is killed or paused, by no timer. */
+/** Half-way through each batch the worker waits for the demo's nod. Here the demo kills or pauses it, without a timer. */
 async function sum({ batch_index, folder, files }: Message): Promise<BatchSum> {
   const middle = Math.ceil(files.length / 2)
   const firstHalf = await sumFiles(folder, files.slice(0, middle))

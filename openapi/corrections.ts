@@ -10,7 +10,7 @@ import {
 } from './document.ts'
 import { examples, problemExample } from './examples.ts'
 
-/** What the libraries make of the routes, put right. Each correction changes the document in place. */
+/** Corrects the document that the libraries make of the routes. Each correction changes it in place. */
 export function correct(document: Document): Document {
   writeExamplesOfSchemas(document)
   requireBodiesWithRequiredMembers(document)
@@ -24,7 +24,7 @@ export function correct(document: Document): Document {
   return { openapi, info, ...about, paths, components }
 }
 
-/** 3.0 has one example for each schema, 3.1 a list of them. */
+/** In 3.0 a schema has one example, in 3.1 a list of them. */
 function writeExamplesOfSchemas(document: Document): void {
   if (!document.openapi.startsWith('3.0')) return
   for (const schema of schemasOf(document)) {
@@ -35,7 +35,7 @@ function writeExamplesOfSchemas(document: Document): void {
   }
 }
 
-/** Where no member is required the body may be left out, and where there is none it has no place here. */
+/** A body may be left out if no member of it is required. A body without members is not in the document. */
 function requireBodiesWithRequiredMembers(document: Document): void {
   for (const operation of operationsOf(document)) {
     const { requestBody } = operation
@@ -46,7 +46,7 @@ function requireBodiesWithRequiredMembers(document: Document): void {
   }
 }
 
-/** @fastify/swagger has no place for whether a header is always there, so that comes inside its schema. */
+/** @fastify/swagger has no place for `required` of a header, so it comes inside the schema. */
 function requireHeaders(document: Document): void {
   for (const { headers = {} } of responsesOf(document)) {
     for (const header of Object.values(headers)) {
@@ -56,7 +56,7 @@ function requireHeaders(document: Document): void {
   }
 }
 
-/** Node gives headers in lower case, so the schemas that judge them have these names. */
+/** The schemas that judge headers name them in lower case, because Node does. */
 function capitalizeHeaders(document: Document): void {
   for (const { parameters = [] } of operationsOf(document)) {
     for (const parameter of parameters.filter(({ in: place }) => place === 'header')) {
@@ -65,7 +65,7 @@ function capitalizeHeaders(document: Document): void {
   }
 }
 
-/** Generators make one class for each outcome only when told which member tells them apart. */
+/** Generators make one class for each outcome only if the document names the member in which they differ. */
 function discriminateUnions({ paths, components }: Document): void {
   for (const schema of schemasOf({ paths, components })) {
     const members = schema.oneOf?.map(({ $ref = '' }) => $ref) ?? []
@@ -78,7 +78,7 @@ function discriminateUnions({ paths, components }: Document): void {
   }
 }
 
-/** Requests and replies of one story, which a test checks against their schemas. */
+/** Adds requests and replies of one story, which a test checks against their schemas. */
 function addExamples(document: Document): void {
   for (const { operationId, requestBody, responses } of operationsOf(document)) {
     const { request, replies = {} } = examples[operationId] ?? {}
@@ -103,8 +103,8 @@ function named(values: Record<string, unknown>): Record<string, { value: unknown
 }
 
 /**
- * The refusals of all routes are few, so each is described once. One that is the same in every route is named by its
- * status, the others by their codes.
+ * The refusals of all routes are few, so each is described once. A refusal that is the only one of its status is named by
+ * its status, the others by their codes.
  */
 function shareRefusals(document: Document): void {
   const shared = new Map<string, { status: string; response: Response }>()
@@ -148,7 +148,7 @@ function pascalCase(words: string): string {
     .join('')
 }
 
-/** Each component comes twice, for requests and for replies, whether anything refers to it or not. */
+/** The libraries make each component twice, for requests and for replies, even if nothing refers to it. */
 function keepUsedComponents(document: Document): void {
   const { paths, components } = document
   const used = new Set<string>()

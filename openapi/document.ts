@@ -1,4 +1,4 @@
-/** As much of OpenAPI, 3.0 and 3.1 alike, as the corrections touch. */
+/** The part of OpenAPI, 3.0 and 3.1 alike, that the corrections touch. */
 export interface Schema {
   $ref?: string
   type?: string | string[]
@@ -57,7 +57,7 @@ export function* responsesOf(document: Pick<Document, 'paths'>): Generator<Respo
   for (const { responses } of operationsOf(document)) yield* Object.values(responses)
 }
 
-/** Every schema, at any depth, once for each place where it stands. */
+/** Every schema at any depth, once for each place in which it stands. */
 export function* schemasOf(document: Pick<Document, 'paths' | 'components'>): Generator<Schema> {
   for (const schema of Object.values(document.components.schemas)) yield* within(schema)
   for (const { parameters = [], requestBody, responses } of operationsOf(document)) {

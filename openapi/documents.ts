@@ -17,7 +17,7 @@ import { override } from './override.ts'
 
 const zodToJsonConfig = { override }
 
-/** The files that are committed in openapi/, by name, as the schemas of the routes make them. */
+/** The text of each file committed in openapi/, by its name, made from the schemas of the routes. */
 export async function documents(): Promise<Record<string, string>> {
   const latest = await describedIn('3.1.0')
   const older = await describedIn('3.0.3')
@@ -30,7 +30,7 @@ export async function documents(): Promise<Record<string, string>> {
   return texts
 }
 
-/** The routes without the service around them: none is called, so the database that they name need not be there. */
+/** The routes without the service around them. No route is called, so the database need not exist. */
 async function describedIn(version: '3.1.0' | '3.0.3'): Promise<FastifyInstance> {
   const transformObject = createJsonSchemaTransformObject({ zodToJsonConfig })
   const config = readConfig({})

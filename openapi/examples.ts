@@ -4,7 +4,7 @@ import { batches } from './examples/batches.ts'
 import { callbacks } from './examples/callbacks.ts'
 import type { Examples } from './examples/run.ts'
 
-/** One run of three invoices, told in requests and replies; by operation. A test checks each against its schema. */
+/** One run of three invoices in requests and replies, by operation. A test checks each against its schema. */
 export const examples: Record<string, Examples> = {
   isAlive: { replies: { 200: { alive: { status: 'alive' } } } },
   isReady: { replies: { 200: { ready: { status: 'ready' } } } },
@@ -14,7 +14,7 @@ export const examples: Record<string, Examples> = {
   ...callbacks,
 }
 
-/** What a refusal says besides, as far as it belongs to the same run. */
+/** The further members of a refusal, where they belong to the same run. */
 const told: Partial<Record<RefusalCode, RefusalMembers>> = {
   invalid_request: {
     detail: 'lease_seconds: Too small: expected number to be >=5, got 3.',

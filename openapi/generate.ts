@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { filledReference } from './tables.ts'
 import { documents } from './documents.ts'
 
-/** `npm run generate`: writes what the source knows best. The tests say when that is due. This runs compiled, in .build/openapi. */
+/** `npm run generate` writes the files that are made from the source. Tests fail when that is due. This runs compiled, in .build/openapi. */
 const project = new URL('../../', import.meta.url)
 
 for (const [name, text] of Object.entries(await documents())) {

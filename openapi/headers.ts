@@ -6,8 +6,8 @@ interface WithHeaders {
 }
 
 /**
- * The transform of the type provider keeps schema and description of a reply, and forgets its headers. This puts them
- * back, as the JSON schemas that @fastify/swagger expects; `required` is moved to its place by a correction.
+ * The transform of the type provider keeps schema and description of a reply, and drops its headers. This puts them
+ * back, as the JSON schemas that @fastify/swagger expects. A correction later moves `required` to its place.
  */
 export function withHeaders(transform: SwaggerTransform): SwaggerTransform {
   return route => {

@@ -12,7 +12,7 @@ interface Document {
   paths: Record<string, Record<string, { summary: string }>>
 }
 
-/** docs/reference.md with its tables and lists as the source has them. */
+/** docs/reference.md with its tables and lists made anew from the source. */
 export async function filledReference(): Promise<string> {
   const document = JSON.parse(await readFile(openapi, 'utf8')) as Document
   const blocks = {

@@ -20,12 +20,12 @@ import { makeServer } from './server.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Taken from the caller's credential, never from the path; until there are keys everybody is in ''. */
+    /** It comes from the caller's credential, never from the path. Until there are keys every caller has ''. */
     namespace: string
   }
 }
 
-/** The whole service but its port: plugins in order, then routes. */
+/** The whole service except its port: the plugins in their order, then the routes. */
 export async function buildApp(
   config: Config,
   connection: pg.ClientConfig,

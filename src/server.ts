@@ -6,17 +6,17 @@ import type { Sockets } from './plugins/sockets/sockets.ts'
 import { loggerOptions } from './server/logging.ts'
 import { parseQuery } from './server/query.ts'
 
-/** An execution id of 255 bytes, each of them escaped, has 765. */
+/** An execution id of 255 bytes has 765 characters when each byte is escaped. */
 export const MOST_PARAMETER_CHARACTERS = 1024
 
-/** What Fastify is made with: its log, its limits, and how it reads and refuses what is no request. */
+/** Makes Fastify with its log, its limits, and its rules for reading requests and refusing other bytes. */
 export function makeServer(config: Config, own: Sockets): FastifyInstance {
   return Fastify({
     logger: loggerOptions(config),
-    // A line for each request would cost more than most requests; what fails is logged where it is refused.
+    // A line for each request would cost more than most requests. Failures are logged where they are refused.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.ROLLCALL_BODY_LIMIT_BYTES,
-    // Closing waits for callbacks on their way and for a statement in flight, which is longer than the ten seconds of avvio.
+    // Closing waits for callbacks on their way and for a statement in flight, which may exceed avvio's ten seconds.
     pluginTimeout:
       (config.ROLLCALL_SHUTDOWN_SECONDS + config.ROLLCALL_STATEMENT_TIMEOUT_SECONDS + 30) * 1000,
     serverFactory: handle => own.serverFor(handle),

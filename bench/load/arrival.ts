@@ -1,9 +1,9 @@
 import { Connection } from './connection.ts'
 
-/** The queue that a run's callback is pulled from, which nobody else waits at. */
+/** The queue from which a run's callback is pulled; no other caller waits there. */
 export const queueOf = (execution: string): string => `bench-${execution}`
 
-/** Resolves when the run's callback is there: pulled from its queue by a long poll, message and all. */
+/** Resolves when a long poll has pulled the run's callback, with its message, from its queue. */
 export async function arrivalOf(origin: string, execution: string): Promise<void> {
   const connection = await Connection.open(origin)
   const asked = JSON.stringify({ queue: queueOf(execution), wait_seconds: 50 })

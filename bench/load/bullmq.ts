@@ -30,8 +30,8 @@ interface Bullmq {
 const INSTANCES = 4
 
 /**
- * The same job as a flow: a parent, which BullMQ runs when all its children are done, and which reads their results.
- * As its documentation advises, several workers of high concurrency, and jobs that are done are removed.
+ * The same job as a flow: BullMQ runs the parent when all its children are done, and the parent reads their results.
+ * As its documentation advises, there are several workers of high concurrency, and finished jobs are removed.
  */
 export async function bullmqRun({ port, name, batches, workers }: BullmqOrder): Promise<Tally> {
   const { FlowProducer, Worker } = await peer<Bullmq>('bullmq')

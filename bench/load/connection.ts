@@ -7,8 +7,8 @@ export interface Reply {
 }
 
 /**
- * One keep-alive connection with one request on it at a time. A client of its own, because what the load generator costs
- * is taken from the same cores as what it measures: it writes one string, and reads a status, a length and a body.
+ * One keep-alive connection with one request on it at a time. It is an own client, because the load generator runs on the
+ * same cores as the service that it measures. It only writes one string and reads a status, a length and a body.
  */
 export class Connection {
   readonly #socket: Socket
@@ -33,7 +33,7 @@ export class Connection {
     return new Connection(origin, socket)
   }
 
-  /** A connection that broke is made again with the next request. */
+  /** The next request opens a broken connection anew. */
   async renewed(): Promise<Connection> {
     return this.#socket.destroyed ? Connection.open(this.#origin) : this
   }
@@ -56,7 +56,7 @@ export class Connection {
 
   #take(chunk: Buffer): void {
     this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk])
-    // A long reply comes in many pieces, and is looked at again only when it can be whole.
+    // A long reply comes in many pieces, and is read again only when it can be whole.
     if (this.#received.length < this.#needed) return
     const end = this.#received.indexOf('\r\n\r\n')
     if (end === -1) return

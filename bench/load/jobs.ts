@@ -5,7 +5,7 @@ import { requests } from './requests.ts'
 import { rollcallRun } from './rollcall-run.ts'
 import { statements } from './statements.ts'
 
-/** What the load generator can be told to do. */
+/** The jobs that the load generator can do. */
 export const jobs = {
   requests,
   statements,

@@ -15,7 +15,7 @@ export interface Load {
   run: <Job extends keyof Jobs>(job: Job, order: Parameters<Jobs[Job]>[0]) => Promise<Tally>
 }
 
-/** A load generator, which is a process of its own so that it does not share a core's time with what starts and measures. */
+/** Starts a load generator in a process of its own, so that it does not share a core's time with the process that measures. */
 export function startLoad(scope: Scope): Load {
   const child = fork(join(import.meta.dirname, 'process.js'))
   const waiting = new Map<

@@ -5,7 +5,7 @@ import { project } from '../project.ts'
 
 const require = createRequire(join(project, 'bench', 'package.json'))
 
-/** A package of bench/package.json, loaded by the run that compares with it and by no other. */
+/** Loads a package of bench/package.json; only the run that compares with it does. */
 export async function peer<Module>(name: string): Promise<Module> {
   return (await import(pathToFileURL(require.resolve(name)).href)) as Module
 }

@@ -8,7 +8,7 @@ export interface PgBossOrder {
   name: string
   batches: number
   workers: number
-  /** each: every batch stores its own result. none: a fetched set is completed at once, and stores none. */
+  /** `each`: every batch stores its own result. `none`: a fetched set is completed at once without results. */
   results: 'each' | 'none'
 }
 
@@ -24,15 +24,15 @@ interface Boss {
   getQueueSize: (name: string, options: object) => Promise<number>
 }
 
-/** One set a fetch: sixty-four workers and ten thousand batches make two or three rounds of this. */
+/** How many batches one fetch takes: 64 workers and 10,000 batches make about three rounds of this. */
 const FETCHED = 50
 
-/** How often it is looked whether all batches are completed. */
+/** How often the producer checks whether all batches are completed. */
 const LOOK_EVERY_MS = 20
 
 /**
- * The same job on pg-boss, which has no barrier of its own: its producer looks how many are not completed, and then sends
- * the callback job. Workers fetch sets in a loop of their own, because `work` rests for half a second after each.
+ * The same job on pg-boss, which has no barrier. So the producer checks how many batches are not completed, and then sends the
+ * callback job. Workers fetch sets in a loop of their own, because `work` rests for half a second after each set.
  */
 export async function pgBossRun(order: PgBossOrder): Promise<Tally> {
   const { database, name, batches, workers, results } = order
@@ -45,7 +45,7 @@ export async function pgBossRun(order: PgBossOrder): Promise<Tally> {
   })
   boss.on('error', error => process.stderr.write(`${error.message}\n`))
   await boss.start()
-  // One after the other: at once they deadlock.
+  // The queues are created one after the other, because at the same time they deadlock.
   await boss.createQueue(`${name}-batches`)
   await boss.createQueue(`${name}-callback`)
   const counter = new Counter()

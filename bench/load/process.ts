@@ -6,7 +6,7 @@ interface Order {
   order: never
 }
 
-/** The load generator: a process of its own that does what it is told, and ends with the one that told it. */
+/** The load generator: a process of its own that takes orders from its parent and ends with it. */
 process.on('message', async ({ id, job, order }: Order) => {
   try {
     process.send?.({ id, tally: await jobs[job](order) })

@@ -5,20 +5,20 @@ import { type Call, type Spread, type WorkloadName, workloads } from './workload
 
 export interface Requests extends Spread {
   workload: WorkloadName
-  /** Connections take turns on these. */
+  /** The origins among which the connections are spread. */
   origins: string[]
   connections: number
-  /** The first operation; runs on one set of executions take different ones. */
+  /** The number of the first operation. Runs on the same executions begin at different numbers. */
   first?: number
   /** How many operations at most. */
   count?: number
   /** How long at most. */
   seconds: number
-  /** Operations begin at this pace, whether or not earlier ones are done; without it each connection begins the next at once. */
+  /** Operations begin at this pace, even if earlier ones are not done. Without it each connection begins the next one at once. */
   perSecond?: number
 }
 
-/** Operations over HTTP, as many at a time as there are connections. */
+/** Runs operations over HTTP, as many at a time as there are connections. */
 export async function requests(order: Requests): Promise<Tally> {
   const { origins, connections, first = 0, count = Infinity, seconds, perSecond } = order
   const opened = await Promise.all(
@@ -48,8 +48,8 @@ export async function requests(order: Requests): Promise<Tally> {
 }
 
 /**
- * When the operation began, for its latency: the moment it was due if no connection was free then, so that a queue is not
- * left out of account. A timer that rang late is not the service's fault.
+ * The moment from which the operation's latency counts. If no connection was free, it is the moment when the operation was
+ * due, so that a queue counts too. If a timer was late, it is not: that is not the service's fault.
  */
 async function begun(due: number): Promise<number> {
   const early = due - performance.now()

@@ -14,7 +14,7 @@ export interface RunOrder {
   inSets?: boolean
 }
 
-/** A whole run over HTTP: enqueue, then workers claim and decrement, until the producer hears that all are in. */
+/** A whole run over HTTP: enqueue, then workers claim and decrement, until the producer learns that all are in. */
 export async function rollcallRun(order: RunOrder): Promise<Tally> {
   const { origin, name, batches, workers, seconds, inSets = false } = order
   const begin = performance.now()

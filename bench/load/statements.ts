@@ -18,10 +18,10 @@ const routes = new URL('../../src/routes/', import.meta.url).href
 const claim = statement('batches/claim.sql', routes)
 const decrement = statement('barriers/decrement.sql', routes)
 
-/** The service's own statements with the service's own connection, and no service: one client, one ask at a time. */
+/** The service's own statements over its own kind of connection, but without the service: one client, one ask at a time. */
 export async function statements(order: StatementsOrder): Promise<Tally> {
   const { database, prefix, executions, first, count } = order
-  // A pool of one, because it is the pool that sends the session's settings.
+  // A pool of one connection, because the pool sends the session's settings.
   const pool = new Pool({ ...poolOptions(readConfig({}), { connectionString: database }), max: 1 })
   const client = await pool.connect()
   const counter = new Counter()
@@ -48,7 +48,7 @@ export async function statements(order: StatementsOrder): Promise<Tally> {
     const { token } = JSON.parse(granted?.reply.text ?? '{}') as { token?: string }
     const result = JSON.parse(RESULT) as unknown
     const outcome = { token, status: 'succeeded', result, nonce: nonce() }
-    // As in the lane that requests share: it does not wait for a locked barrier.
+    // Like the lane that requests share, this does not wait for a locked barrier.
     const row = await timed('decrement', decrement, [
       JSON.stringify([{ ...batch, ...outcome }]),
       false,

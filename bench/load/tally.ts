@@ -7,13 +7,13 @@ export interface Latency {
   count: number
 }
 
-/** What a load did: how often what came out, and how long each step took. */
+/** The tally of a load: how often each outcome came, and how long each step took. */
 export interface Tally {
   operations: number
   seconds: number
   outcomes: Record<string, number>
   latencies: Record<string, Latency>
-  /** Which part of one core the load generator used: near 1 it was the limit, and not what it measured. */
+  /** The part of one core that the load generator used. Near 1, the generator itself was the limit. */
   generatorCores: number
 }
 

@@ -1,19 +1,19 @@
 import type { Reply } from './connection.ts'
 
-/** One request of an operation; `step` is what its latency is counted under. */
+/** One request of an operation; its latency is counted under `step`. */
 export type Call = (step: string, method: string, path: string, body?: string) => Promise<Reply>
 
 export interface Spread {
   /** Executions are named `prefix-0`, `prefix-1` and so on. */
   prefix: string
   executions: number
-  /** How many batches the barriers get that `enqueue` raises; so many that no run here fills them. */
+  /** The total of the barriers that `enqueue` creates, so large that no run here fills them. */
   total?: number
-  /** Where the callbacks of the barriers that `enqueue` raises are pulled from; without it they have none. */
+  /** The queue for the callbacks of the barriers that `enqueue` creates; without it they have none. */
   queue?: string
 }
 
-/** The operation number `n`; returns its outcome. */
+/** Runs operation number `n` and returns its outcome. */
 export type Workload = (call: Call, n: number, spread: Spread) => Promise<string>
 
 const CLAIM = '{"lease_seconds":600,"owner":"bench"}'
@@ -22,7 +22,7 @@ const CLAIM = '{"lease_seconds":600,"owner":"bench"}'
 export const RESULT = JSON.stringify({ text: 'x'.repeat(89) })
 
 const BULK = 1000
-/** As many as pg-boss is told to fetch at once. */
+/** The size of a set, as large as that of pg-boss. */
 export const SET = 50
 
 export const workloads = {
@@ -71,14 +71,14 @@ export const workloads = {
     return granted === SET ? 'granted' : `${status}, ${granted ?? 0} granted`
   },
 
-  /** Nine of ten are of the batches 0 to 9 of each execution, which were finished before. */
+  /** Nine claims of ten are for the batches 0 to 9 of each execution, which were finished before. */
   redelivery: async (call, n, spread) =>
     outcomeOf(await claim(call, n % 10 === 0 ? n : finishedOne(n, spread), spread)),
 
-  /** All are of finished batches. */
+  /** All claims are for finished batches. */
   finished: async (call, n, spread) => outcomeOf(await claim(call, finishedOne(n, spread), spread)),
 
-  /** What a worker does with each message. */
+  /** The calls of a worker for each message. */
   work: async (call, n, spread) => {
     const { body } = await claim(call, n, spread)
     const token = /"token":"([^"]+)"/.exec(body)?.[1]
@@ -87,7 +87,7 @@ export const workloads = {
     return outcomeOf(await call('decrement', 'POST', `${path}/barrier/decrement`, recorded))
   },
 
-  /** The same of a worker that takes its messages in sets: operation n is batches n * SET and on of the one execution. */
+  /** The same for a worker that takes its messages in sets: operation n is the set that begins at batch n * SET. */
   workInSets: async (call, n, { prefix, total = SET }) => {
     const path = `/executions/${prefix}-0`
     const indexes = Array.from(
@@ -113,7 +113,7 @@ export const workloads = {
     return outcomeOf(await call('decrement', 'POST', `${path}/barrier/decrement`, recorded))
   },
 
-  /** A set of records without claims in each call, of the batches that `claimInSets` takes. */
+  /** A set of records without claims in each call, for the batches that `claimInSets` takes. */
   decrementInSets: async (call, n, spread) => {
     const { path, index } = place(n, spread)
     const batches = Array.from(
@@ -126,7 +126,7 @@ export const workloads = {
     return counted === SET ? 'recorded' : `${reply.status}, ${counted ?? 0} recorded`
   },
 
-  /** A thousand records at once: call n is of execution n % executions. */
+  /** A thousand records at once: call n is for execution n % executions. */
   bulk: async (call, n, spread) => {
     const { path, index } = place(n, spread)
     const batches = Array.from(
@@ -161,7 +161,7 @@ function finishedOne(n: number, { executions }: Spread): number {
   return n % (10 * executions)
 }
 
-/** A reply that is no 200 counts as its status. */
+/** The outcome of an error reply is its status. */
 function outcomeOf({ status, body }: Reply): string {
   if (status >= 300) return String(status)
   return /"outcome":"(\w+)"/.exec(body)?.[1] ?? String(status)

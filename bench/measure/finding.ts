@@ -2,10 +2,10 @@ import type { Scope } from './scope.ts'
 
 export type Size = 'small' | 'full'
 
-/** What a bench gets: how large to be, where to leave what it started, and whom to tell how far it is. */
+/** The inputs of a bench: its size, the scope that ends what it starts, and the listener for its progress. */
 export interface Setup {
   size: Size
-  /** In place of the rounds of that size. */
+  /** Replaces the number of rounds of that size. */
   rounds?: number
   /** The commit that the working tree is compared with, where a bench compares two builds. */
   against?: string
@@ -20,7 +20,7 @@ export interface Series {
   values: number[]
 }
 
-/** What a claim of the README rests on: two series of one run, divided round by round. */
+/** The base of a claim in the README: two series of one run, divided round by round. */
 export interface Ratio {
   name: string
   values: number[]
@@ -30,13 +30,13 @@ export interface Ratio {
 export interface Finding {
   series: Series[]
   ratios: Ratio[]
-  /** How each contender was set up, how durable it is, and what was left out. */
+  /** The set-up of each contender, its durability, and anything left out. */
   notes: string[]
 }
 
 export interface Bench {
   claim: string
-  /** After this long it is ended, whatever it does. */
+  /** After this time the bench is ended in any case. */
   minutes: Record<Size, number>
   run: (setup: Setup) => Promise<Finding>
 }

@@ -7,10 +7,10 @@ import { project } from '../project.ts'
 
 const run = promisify(execFile)
 
-/** The client that BullMQ speaks to Redis with counts too. */
+/** The client through which BullMQ speaks to Redis counts too. */
 const PEERS = ['bullmq', 'ioredis', 'pg-boss']
 
-/** On what a result was measured: without it a figure says nothing. */
+/** The machine on which a result was measured; without it a figure means nothing. */
 export async function machine(postgres: string) {
   const [processor] = cpus()
   return {
@@ -44,7 +44,7 @@ async function peers(): Promise<Record<string, string | undefined>> {
 
 async function commit(): Promise<string> {
   const head = (await git('rev-parse', '--short', 'HEAD'))?.trim() ?? 'unknown'
-  // What a run writes is no change of what it measures.
+  // The results that a run writes do not change the code that it measures.
   const changes = await git('status', '--porcelain', '--', ':!bench/results')
   return changes === '' ? head : `${head}, with changes`
 }

@@ -14,7 +14,7 @@ export interface Report extends Finding {
   machine: Machine
 }
 
-/** The last full run of each bench is kept, and nothing of a small one. */
+/** Keeps the last full run of each bench; a small run is not kept. */
 export async function keep(report: Report): Promise<void> {
   const folder = join(project, 'bench', 'results')
   await mkdir(folder, { recursive: true })
@@ -23,7 +23,7 @@ export async function keep(report: Report): Promise<void> {
 
 const HEAD = ['bench', 'contender', 'measure', 'median', 'min .. max', 'goal']
 
-/** One table for all benches: first what was measured, then the ratios, then how it was set up. */
+/** One table for all benches: first the measurements, then the ratios, then the set-up. */
 export function table(reports: readonly Report[]): string {
   const rows = reports.flatMap(({ bench, series, ratios }) => [
     ...series.map(({ contender, measure, values }) => [

@@ -1,22 +1,22 @@
 import type { Ratio, Series, Setup } from './finding.ts'
 
-/** What one contender did in one round, by the name and unit of each measure. */
+/** The measurements of one contender in one round, by the name and unit of each measure. */
 export type Sample = Record<string, number>
 
 export type Contenders = Record<string, (round: number) => Promise<Sample>>
 
-/** Which contender comes when, in a round. */
+/** The order of the contenders in a round. */
 type Order = (names: readonly string[], round: number) => string[]
 
-/** A B in one round, B A in the next: neither always has the cache, or the checkpoint, that the other one left. */
+/** A B in one round, B A in the next, so that neither always meets the cache or the checkpoint that the other one left. */
 export const alternating: Order = (names, round) =>
   round % 2 === 0 ? names.toReversed() : [...names]
 
-/** Rounds of A B C A B C …, so that whatever else the machine does meets all of them alike. */
+/** Rounds of A B C A B C …, so that other work of the machine disturbs all of them alike. */
 export class Rounds {
   readonly #samples: Record<string, Sample[]> = {}
 
-  /** The round 0 warms caches, plans and compilers up, and is not kept. */
+  /** Round 0 warms up caches, plans and compilers, and is not kept. */
   static async of(
     contenders: Contenders,
     usual: number,
@@ -52,7 +52,7 @@ export class Rounds {
     )
   }
 
-  /** Of the contenders the one whose median is the highest. */
+  /** The contender with the highest median. */
   best(contenders: readonly string[], measure: string): string {
     return contenders.reduce((best, next) =>
       this.median(next, measure) > this.median(best, measure) ? next : best,
@@ -74,7 +74,7 @@ export function median(values: readonly number[]): number {
   return quantile(values, 0.5)
 }
 
-/** The smallest value that is not exceeded by `part` of all; of two in the middle their mean. */
+/** The smallest value that at least `part` of all values do not exceed. A median between two values is their mean. */
 export function quantile(values: readonly number[], part: number): number {
   const sorted = values.toSorted((one, other) => one - other)
   if (part === 0.5 && sorted.length > 0 && sorted.length % 2 === 0) {

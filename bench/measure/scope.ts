@@ -1,4 +1,4 @@
-/** What a bench started, ended in reverse order whatever happens. */
+/** The things that a bench started. They are ended in reverse order, whatever happens. */
 export class Scope {
   readonly #ends = new Set<() => Promise<unknown>>()
   #over: Promise<void> | undefined
@@ -7,14 +7,14 @@ export class Scope {
     this.#ends.add(end)
   }
 
-  /** For what lives shorter; ended with this one, if it was not before. */
+  /** A scope for things that live shorter. It ends with this one at the latest. */
   inner(): Scope {
     const scope = new Scope()
     this.onEnd(() => scope.end())
     return scope
   }
 
-  /** Called by whoever is first: the bench that is over, its deadline, or Ctrl-C. */
+  /** The first of three calls it: the bench when it is over, its deadline, or Ctrl-C. */
   end(): Promise<void> {
     this.#over ??= this.#endAll()
     return this.#over
@@ -22,7 +22,7 @@ export class Scope {
 
   async #endAll(): Promise<void> {
     for (const end of [...this.#ends].toReversed()) {
-      // What cannot be ended must not keep the rest running.
+      // If one thing cannot be ended, the rest must be ended all the same.
       await end().catch((error: unknown) => process.stderr.write(`${String(error)}\n`))
     }
   }

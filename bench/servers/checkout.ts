@@ -14,8 +14,8 @@ export interface Checkout extends Build {
 }
 
 /**
- * A commit of this repository, compiled in a folder of its own. It is unpacked from an archive, since a work tree would stay
- * registered after a kill. It gets the packages that are installed here: only the sources differ, and nothing is fetched.
+ * A commit of this repository, compiled in a folder of its own. It is unpacked from an archive, because a work tree would stay
+ * registered after a kill. It uses the packages installed here, so only the sources differ and nothing is fetched.
  */
 export async function checkOut(scope: Scope, wanted: string): Promise<Checkout> {
   const named = `${wanted}^{commit}`

@@ -6,12 +6,12 @@ import type { Scope } from '../measure/scope.ts'
 
 export interface Child {
   pid: number
-  /** What its first line that matches `ready` says after it. */
+  /** The rest of its first line that matches `ready`. */
   said: string
   stop: () => Promise<void>
 }
 
-/** A process that is up when a line of its output matches `ready`, and is ended with the scope. */
+/** Starts a process and waits until a line of its output matches `ready`. The process ends with the scope. */
 export async function start(
   scope: Scope,
   command: readonly [string, ...string[]],
@@ -39,7 +39,7 @@ export async function start(
   return { said: await said, pid: child.pid ?? 0, stop }
 }
 
-/** By its own id, politely, and after five seconds for good. */
+/** Ends it by its own id: politely at first, and after five seconds for good. */
 async function end(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const gone = once(child, 'exit')
@@ -49,7 +49,7 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(hurry)
 }
 
-/** Resident memory now and at its highest, as Linux counts it; elsewhere not known. */
+/** Resident memory now and at its highest, as Linux counts it. Other systems do not show it. */
 export async function memoryOf(pid: number): Promise<{ nowMiB: number; highestMiB: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
   const field = (name: string) =>
@@ -57,13 +57,13 @@ export async function memoryOf(pid: number): Promise<{ nowMiB: number; highestMi
   return { nowMiB: field('VmRSS'), highestMiB: field('VmHWM') }
 }
 
-/** Linux counts it in hundredths of a second, whatever the processor. */
+/** Linux counts processor time in hundredths of a second on every processor. */
 const TICKS_PER_SECOND = 100
 
-/** What a process, and its children that are gone, have used of the processors; elsewhere than on Linux not known. */
+/** The processor time of a process and of its children that are gone. Only Linux shows it. */
 export async function cpuSecondsOf(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  // The name, in parentheses, may have spaces of its own; utime, stime, cutime and cstime are the 12th to 15th after it.
+  // The name in parentheses may contain spaces; utime, stime, cutime and cstime are the 12th to 15th field after it.
   const ticks = stat
     .slice(stat.lastIndexOf(')') + 2)
     .split(' ')

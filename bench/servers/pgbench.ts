@@ -23,7 +23,7 @@ interface Wish {
   run: string
 }
 
-/** One-row claims of the old primitive, prepared, in Postgres' own load generator; returns how many a second. */
+/** Runs one-row claims of the old primitive, prepared, in Postgres' own load generator. Returns the claims per second. */
 export async function pgbench(
   database: string,
   { clients, seconds, run: name }: Wish,

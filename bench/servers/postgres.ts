@@ -11,7 +11,7 @@ import { shutDown } from '../../src/database/embedded/server.ts'
 import type { Scope } from '../measure/scope.ts'
 import { cpuSecondsOf } from './child.ts'
 
-/** As in production but for the number of connections: the old statements take 64 and pgbench as many. */
+/** Production settings, except the number of connections: the old statements take 64 and pgbench as many. */
 const SETTINGS = { max_connections: '400' }
 
 /**
@@ -33,7 +33,7 @@ export class Postgres {
 
   static async start(scope: Scope, settings: Record<string, string> = {}): Promise<Postgres> {
     const dataDir = await mkdtemp(join(tmpdir(), 'rollcall-bench-'))
-    // The server of root runs as somebody else, who has to get in.
+    // If root starts the server, it runs as another user, which must be able to enter the folder.
     await chmod(dataDir, 0o755)
     scope.onEnd(() => remove(dataDir))
     const embedded = await startEmbedded({ dataDir, settings: { ...SETTINGS, ...settings } })
@@ -54,7 +54,7 @@ export class Postgres {
     return this.#url.replace('/rollcall?', `/${name}?`)
   }
 
-  /** How far the log of all writes has come. */
+  /** The number of bytes that the write-ahead log has reached. */
   async walBytes(): Promise<number> {
     const { rows } = await this.#client.query<{ bytes: string }>(
       `select pg_current_wal_insert_lsn() - '0/0' as bytes`,
@@ -62,7 +62,7 @@ export class Postgres {
     return Number(rows[0]?.bytes)
   }
 
-  /** Stops every process of the server for a while, as a machine that hangs does. */
+  /** Stops every process of the server for a while, like a machine that hangs. */
   async freeze(): Promise<() => void> {
     const pids = await this.#pids()
     const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
@@ -76,7 +76,7 @@ export class Postgres {
     }
   }
 
-  /** What all of its processes have used of the processors so far, those that are gone included. */
+  /** The processor time of all its processes so far, including those that are gone. */
   async cpuSeconds(): Promise<number> {
     const used = await Promise.all((await this.#pids()).map(cpuSecondsOf))
     return used.reduce((sum, seconds) => sum + seconds, 0)
@@ -88,7 +88,7 @@ export class Postgres {
   }
 }
 
-/** Of the binaries that npm installed. */
+/** The version of the binaries that npm installed. */
 export function postgresVersion(): string {
   const manifest = readFileSync(join(packagedBinaries(), 'package.json'), 'utf8')
   return (JSON.parse(manifest) as { version: string }).version
@@ -108,10 +108,10 @@ export async function connected<Result>(
   }
 }
 
-/** Stops it whoever is still connected, and removes all that it left. */
+/** Stops the server, even if clients are still connected, and removes all its files. */
 async function remove(dataDir: string): Promise<void> {
   const folder = await openDataFolder(dataDir)
-  // It is stopped already when nobody was connected any more.
+  // The server has already stopped if no client was connected any more.
   await shutDown(folder, {}).catch(() => undefined)
   await rm(folder.socket, { recursive: true, force: true })
   await rm(folder.root, { recursive: true, force: true })

@@ -7,7 +7,7 @@ import type { Scope } from '../measure/scope.ts'
 import { start } from './child.ts'
 import { freePort } from './free-port.ts'
 
-/** always: an acknowledged write is on disk, as with Postgres. everysec: a crash may lose the last second. */
+/** `always`: an acknowledged write is on disk, as with Postgres. `everysec`: a crash may lose the last second. */
 export type Fsync = 'always' | 'everysec'
 
 export async function isRedisThere(): Promise<boolean> {
@@ -29,7 +29,7 @@ export async function startRedis(scope: Scope, fsync: Fsync): Promise<number> {
     save: '',
     appendonly: 'yes',
     appendfsync: fsync,
-    // BullMQ needs it: a job that is evicted is lost.
+    // BullMQ needs this, because an evicted job is lost.
     'maxmemory-policy': 'noeviction',
   }
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])

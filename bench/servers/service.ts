@@ -8,7 +8,7 @@ export interface Service {
   stop: () => Promise<void>
   /** Resident memory of its process. */
   memory: () => ReturnType<typeof memoryOf>
-  /** What its process has used of the processors so far. */
+  /** The processor time of its process so far. */
   cpuSeconds: () => Promise<number>
 }
 
@@ -19,7 +19,7 @@ interface Wish {
   node?: string[]
 }
 
-/** `rollcall serve` as its own process, on a free port of loopback; every setting is the default unless said. */
+/** Starts `rollcall serve` as its own process on a free port of loopback. Settings that are not given have their defaults. */
 export async function startService(
   scope: Scope,
   database: string,
@@ -42,7 +42,7 @@ export async function startService(
   return serviceOf(child)
 }
 
-/** The same service, but each request goes to Postgres alone, over as many connections as pay off. */
+/** The same service, but each request is a statement of its own, over as many connections as pay off. */
 export function startUnshared(scope: Scope, database: string): Promise<Service> {
   return startService(scope, database, {
     node: ['--import', join(import.meta.dirname, 'sharing-off.js')],
@@ -50,7 +50,7 @@ export function startUnshared(scope: Scope, database: string): Promise<Service> 
   })
 }
 
-/** Routes with the same schemas and no database behind them: what HTTP itself costs. */
+/** Routes with the same schemas and without a database, to measure the cost of HTTP itself. */
 export async function startBare(scope: Scope): Promise<Service> {
   return serviceOf(
     await start(scope, [process.execPath, join(import.meta.dirname, 'bare.js')], {

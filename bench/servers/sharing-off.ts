@@ -2,8 +2,8 @@ import { register, type ResolveHook } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 
 /**
- * For `node --import`: puts unshared.ts in the place of the service's coalesce.ts. So the service that is compared is the
- * same one, and needs no setting that only a bench would use. Node runs hooks in a thread, which loads this file again.
+ * For `node --import`: puts unshared.ts in the place of the service's coalesce.ts. So the same service is compared, and it
+ * needs no setting that only a bench would use. Node runs hooks in a thread, which loads this file again.
  */
 if (isMainThread) register(import.meta.url)
 

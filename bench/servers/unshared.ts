@@ -2,7 +2,7 @@ import type { Run } from '../../src/database/coalesce.ts'
 import { type Database, execute, type Statement } from '../../src/database/statement.ts'
 import { stringify } from '../../src/json/raw.ts'
 
-/** What coalesce.ts is without its idea: every request is a statement of its own, which waits for its barrier. */
+/** Replaces coalesce.ts without sharing: every request is a statement of its own, which waits for its barrier. */
 export function coalesce<Row extends { outcome: string }>(
   database: Database,
   sql: Statement,

@@ -1,4 +1,4 @@
-/** Of one operation. All of them tell of one run of three invoices, and have in common what follows. */
+/** The examples of one operation. All operations show the same run of three invoices and share the values below. */
 export interface Examples {
   request?: Record<string, unknown>
   /** By status. */

@@ -14,7 +14,7 @@ export async function listen(
     await app.listen({
       host,
       port,
-      // Fastify would log it, for each address; the banner tells it once.
+      // Fastify would log each address; the banner shows one.
       listenTextResolver: () => '',
     })
   } catch (error) {
@@ -39,7 +39,7 @@ export async function listen(
   }
 }
 
-/** The banner is for people, on stderr, so that a pipe gets JSON lines only. */
+/** Prints a banner for people. It goes to stderr, so that a pipe gets JSON lines only. */
 export function announceOn(app: FastifyInstance, { words }: OpenPostgres): void {
   const { address, port } = app.server.address() as AddressInfo
   const url = baseUrl(address, port)

@@ -10,7 +10,7 @@ import { StartFailure } from '../start-failure.ts'
 import { keptSecret } from '../webhook/secret.ts'
 import { announceOn, listen } from './listening.ts'
 
-/** The process: database, schema, app, port; and on SIGTERM the reverse. */
+/** Starts database, schema, app and port in this order, and stops them in the reverse order on SIGTERM. */
 export async function serve(given: Config): Promise<void> {
   const postgres = await openPostgres(given)
   try {
@@ -32,7 +32,7 @@ export async function serve(given: Config): Promise<void> {
   }
 }
 
-/** Webhooks are never unsigned: a service on a Postgres of its own makes a secret, another one has to be given it. */
+/** Callbacks are never unsigned: a service on its own Postgres makes a secret, and any other one needs the setting. */
 async function withSecret(config: Config, { dataDir }: OpenPostgres): Promise<Config> {
   if (config.ROLLCALL_WEBHOOK_SECRET.length > 0 || dataDir === undefined) return config
   return { ...config, ROLLCALL_WEBHOOK_SECRET: [await keptSecret(dataDir)] }
@@ -48,7 +48,7 @@ async function bringUpToDate({ url }: OpenPostgres): Promise<Migrated> {
   }
 }
 
-/** Readiness red first, waits answered early, requests in flight finished, idle sockets closed, all within a deadline. */
+/** Turns readiness red first, answers waits early, finishes requests in flight and closes idle sockets, all within a deadline. */
 async function stop(app: FastifyInstance, config: Config, drainSeconds: number): Promise<void> {
   app.readiness.drain()
   await pause(drainSeconds * 1000)
@@ -58,12 +58,12 @@ async function stop(app: FastifyInstance, config: Config, drainSeconds: number):
     idle,
     pause(config.ROLLCALL_SHUTDOWN_SECONDS * 1000, undefined, { ref: false }),
   ])
-  // Node counts a socket that has sent nothing as busy, and would wait for it.
+  // Node takes a socket that has sent nothing for a busy one, and would wait for it.
   app.server.closeAllConnections()
   await closed
 }
 
-/** `rollcall migrate`: the schema alone, and what was done to it; 1 when this build may not run on it. */
+/** `rollcall migrate`: migrates the schema and prints its version and the files run. Returns 1 if this build may not run on it. */
 export async function migrateOnly(config: Config): Promise<number> {
   const postgres = await openPostgres(config)
   try {

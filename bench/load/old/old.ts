@@ -15,12 +15,12 @@ export interface OldOrder {
   database: string
   name: string
   workers: number
-  /** How many batches; a run that is not done in `seconds` is cut, and its tally says how far it came. */
+  /** How many batches to do. A run that is not done in `seconds` is cut, and its tally shows how far it came. */
   batches: number
   seconds: number
 }
 
-/** The old claim alone, over direct connections, for where pgbench is not installed. */
+/** The old claim alone, over direct connections, for machines without pgbench. */
 export function oldClaims(order: OldOrder): Promise<Tally> {
   return overConnections(order, async (client, n) => {
     const values = [`${order.name}-${n % 1000}`, Math.floor(n / 1000)]
@@ -29,7 +29,7 @@ export function oldClaims(order: OldOrder): Promise<Tally> {
   })
 }
 
-/** The old worker: marker, then count and append, each statement prepared and committed by itself. */
+/** The old worker: it sets the marker, then counts and appends. Each statement is prepared and committed by itself. */
 export async function oldRun(order: OldOrder): Promise<Tally> {
   const { database, name, batches } = order
   const producer = new Client({ connectionString: database })

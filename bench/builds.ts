@@ -34,7 +34,7 @@ const sizes = {
   full: { rounds: 7, seconds: 5 },
 }
 
-/** Judges a change: the working tree beside a commit. No claim of the README needs it, and it is run only by its name. */
+/** Judges a change: the working tree beside a commit. No published claim needs it, and it is run only by its name. */
 export const builds: Bench = {
   claim: 'The working tree beside the commit of --against: claims and decrements in turns.',
   minutes: { small: 5, full: 40 },

@@ -29,7 +29,7 @@ const benches: Record<string, Bench> = {
 }
 /** These benches compare the working tree with a commit. */
 const againstCommit = ['builds', 'start']
-/** No claim of the README needs these benches. */
+/** No published claim needs these benches. */
 const onlyByName = new Set(['profile', ...againstCommit])
 
 const USAGE = `npm run bench [-- NAME ... [--full] [--rounds N] [--against COMMIT]]

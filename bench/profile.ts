@@ -18,7 +18,7 @@ interface CpuProfile {
   samples: number[]
 }
 
-/** Shows where the time goes. No claim of the README needs it, and it is run only by its name. */
+/** Shows where the time goes. No published claim needs it, and it is run only by its name. */
 export const profile: Bench = {
   claim: 'Where the time of claims and decrements goes: functions of the service, and statements.',
   minutes: { small: 2, full: 5 },

@@ -11,7 +11,7 @@ const TIME = 's until ready'
 
 const sizes = { small: 2, full: 7 }
 
-/** Measures the cost of a start, to judge a change. No claim of the README needs it, and it is run only by its name. */
+/** Measures the cost of a start, to judge a change. No published claim needs it, and it is run only by its name. */
 export const start: Bench = {
   claim:
     'The working tree beside the commit of --against: a start on a migrated database, in turns.',

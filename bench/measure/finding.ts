@@ -20,7 +20,7 @@ export interface Series {
   values: number[]
 }
 
-/** The base of a claim in the README: two series of one run, divided round by round. */
+/** The base of a published claim: two series of one run, divided round by round. */
 export interface Ratio {
   name: string
   values: number[]

@@ -6,28 +6,30 @@ export const QueryCursor = z
   .min(1)
   .max(4096)
   .optional()
-  .describe('The next_cursor of the page before, with the same path and filters; limit may differ.')
+  .describe(
+    'The next_cursor of the page before. Path and filters must be the same; limit may differ.',
+  )
 
 export const NextCursor = z
   .string()
   .nullable()
-  .describe('Only null ends the list; a page may be empty before that.')
+  .describe('The list ends only with null; a page before that may be empty.')
 
-/** What makes a list the same one: its route, path parameters and filters. An absent filter is one too. */
+/** The identity of a list: its route, path parameters and filters. An absent filter counts too. */
 type List = Readonly<Record<string, string | undefined>>
 
 const RULE = 'has to be a next_cursor of this list'
 
 const Envelope = z.strictObject({ list: z.record(z.string(), z.string()), position: z.unknown() })
 
-/** Opaque to callers: the list that it is of, and the values behind which the next page begins. */
+/** Opaque to callers. It holds the identity of its list and the values behind which the next page begins. */
 export function toCursor(list: List, position: object): string {
   return Buffer.from(JSON.stringify({ list, position })).toString('base64url')
 }
 
 /**
- * Where a page begins. A cursor of another list is refused: its position would skip members of this one in silence. It is not
- * signed, because a forged one shows nothing that a request without it would not.
+ * The position at which a page begins. A cursor of another list is refused: its position would silently skip members of this
+ * one. It is not signed, because a forged cursor shows nothing that a request without a cursor would not.
  */
 export function positionOf<Position extends z.ZodType>(
   cursor: string | undefined,
@@ -57,7 +59,7 @@ function refusal(message: string): Refusal {
   })
 }
 
-/** Nothing for a text that `toCursor` does not write. */
+/** Returns nothing for a text that `toCursor` cannot have written. */
 function decoded(cursor: string): unknown {
   const bytes = Buffer.from(cursor, 'base64url')
   if (bytes.toString('base64url') !== cursor) return undefined

@@ -7,20 +7,21 @@ export const Int32 = z.int().min(0).max(MOST_INT4).meta({ format: 'int32' })
 
 export const Generation = z.int().min(1).max(MOST_INT4).meta({
   format: 'int32',
-  description: 'The run that enqueue returned; older is fenced, left out is the current.',
+  description:
+    'The generation that enqueue returned. A call for an older one is refused; without it the current one is meant.',
 })
 
 export const Moment = z.iso.datetime().meta({
-  description: 'RFC 3339 in UTC, microseconds.',
+  description: 'A moment in RFC 3339, in UTC, with microseconds.',
   examples: ['2026-11-23T09:30:00.123456Z'],
 })
 
-/** Of a reply that says when to come back. */
+/** The header of a reply that says when to come back. */
 export const RetryAfter = z
   .int()
   .min(1)
   .max(MOST_INT4)
-  .meta({ format: 'int32', description: 'Seconds to stay away.' })
+  .meta({ format: 'int32', description: 'How many seconds to wait before the next call.' })
 
 export const Token = z
   .string()
@@ -32,7 +33,7 @@ export const Token = z
   )
   .meta({ description: 'The token that the claim returned.', pattern: NO_NUL })
 
-export const Attempt = Int32.describe('How often the batch was granted.')
+export const Attempt = Int32.describe('How many times the batch was granted.')
 
 export const Status = z.enum(['succeeded', 'failed'])
 

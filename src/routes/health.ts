@@ -4,18 +4,18 @@ import type { Routes } from './plugin.ts'
 import { refusedUnheard, refusedUnready } from './refused.ts'
 import { repliedWith } from './reply.ts'
 
-/** No probe may be answered from a cache, and none is refused for what a balancer adds to its URL. */
+/** No cache may answer a probe. No probe is refused for parameters that a balancer adds to its URL. */
 const headers = { 'Cache-Control': z.literal('no-store') }
 const querystring = z.looseObject({})
 const config = { isProbe: true }
 
 const livez = {
-  summary: 'Is the process alive? Never asks the database',
+  summary: 'Is the process alive? This never asks the database',
   operationId: 'isAlive',
   tags: ['health'],
   querystring,
   response: {
-    200: repliedWith('It runs.', z.object({ status: z.literal('alive') }), headers),
+    200: repliedWith('The process is alive.', z.object({ status: z.literal('alive') }), headers),
     ...refusedUnheard,
   },
 }
@@ -24,14 +24,22 @@ const ready = {
   tags: ['health'],
   querystring,
   response: {
-    200: repliedWith('Send requests here.', z.object({ status: z.literal('ready') }), headers),
+    200: repliedWith(
+      'This replica can serve requests.',
+      z.object({ status: z.literal('ready') }),
+      headers,
+    ),
     ...refusedUnready,
   },
 }
 
 export const health: Routes = async app => {
-  const readyz = { ...ready, summary: 'Ready to serve?', operationId: 'isReady' }
-  const forPeople = { ...ready, summary: 'Ready to serve? For people', operationId: 'isHealthy' }
+  const readyz = { ...ready, summary: 'Is this replica ready to serve?', operationId: 'isReady' }
+  const forPeople = {
+    ...ready,
+    summary: 'Is this replica ready to serve? The same for people',
+    operationId: 'isHealthy',
+  }
 
   app.addHook('onSend', async (_, reply) => void reply.header('cache-control', 'no-store'))
   app.get('/livez', { schema: livez, config }, async () => ({ status: 'alive' }))

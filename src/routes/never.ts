@@ -1,18 +1,18 @@
 interface Case {
-  /** Members that are all there, … */
+  /** The case applies if all these members are there … */
   required?: string[]
-  /** … with these values, where they are there. */
+  /** … and if these members, where they are there, have these values. */
   properties?: Record<string, object>
 }
 
 /**
- * For `meta` of a body: the cases in which its members do not go together. With `oneOf` generators would make a class of each
- * choice; `not` they pass over, and validators know it.
+ * Describes, for the `meta` of a body, members that may not stand together. With `oneOf`, generators would make a class of each
+ * choice. They pass over `not`, and validators know it.
  */
 export function never(...cases: Case[]): { not: object } {
   const anyOf = cases.map(({ required, properties }) => ({
     ...(required && { required }),
-    // Linters want each name that is required to be a property beside it.
+    // Linters want each required name to be a property in the same schema.
     properties: { ...Object.fromEntries((required ?? []).map(name => [name, {}])), ...properties },
   }))
   return { not: { anyOf } }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { MOST_INT4 } from './fields.ts'
 
-/** A number in a path or query: digits only, no leading zeros, judged before it is one. */
+/** A number in a path or query. The text may hold digits only, without leading zeros, and is judged before it becomes a number. */
 function digits(minimum: number, maximum: number, description: string) {
   return z
     .string()
@@ -18,21 +18,21 @@ function digits(minimum: number, maximum: number, description: string) {
     .meta({ type: 'integer', format: 'int32', minimum, maximum, description })
 }
 
-export const PathIndex = digits(0, MOST_INT4, 'The batch, from 0 to total - 1.')
+export const PathIndex = digits(0, MOST_INT4, 'The index of the batch, from 0 to total - 1.')
 
 export const QueryGeneration = digits(
   1,
   MOST_INT4,
-  'The run that is meant; older is refused.',
+  'The generation that is meant; a replaced one is refused.',
 ).optional()
 
-/** Below the minute after which many proxies give up. */
+/** This is below the minute after which many proxies give up. */
 export const MOST_WAIT_SECONDS = 50
 
 export const QueryWaitSeconds = digits(
   0,
   MOST_WAIT_SECONDS,
-  'How long to wait for the barrier to close.',
+  'How many seconds to wait for the barrier to close.',
 ).optional()
 
 export const MOST_OF_PAGE = 1000
@@ -40,5 +40,5 @@ export const MOST_OF_PAGE = 1000
 export const QueryLimit = digits(
   1,
   MOST_OF_PAGE,
-  'The most members of a page; 100 if left out.',
+  'The largest number of members in a page; 100 if left out.',
 ).optional()

@@ -2,7 +2,7 @@ import { type RefusalCode, refusals } from '../refusals.ts'
 import { RetryAfter } from './fields.ts'
 import { problemOf } from './problem.ts'
 
-/** What any request may be answered with before its route looks at it. */
+/** Refusals that any request may get before its route sees it. */
 const unheard = [
   'invalid_request',
   'request_timeout',
@@ -11,7 +11,7 @@ const unheard = [
   'headers_too_large',
 ] as const satisfies RefusalCode[]
 
-/** What a route that asks the database may be answered with besides. */
+/** Further refusals of a route that asks the database. */
 const unserved = [
   'internal_error',
   'database_unavailable',
@@ -20,7 +20,7 @@ const unserved = [
   'draining',
 ] as const satisfies RefusalCode[]
 
-/** What a route with a body may be answered with besides. */
+/** Further refusals of a route with a body. */
 export const bodyRefusals = [
   'payload_too_large',
   'unsupported_media_type',
@@ -35,7 +35,7 @@ export function refusedWith(...codes: RefusalCode[]) {
 /** The response schemas of a probe that asks the database. */
 export const refusedUnready = problemsOf([...unheard, ...unserved])
 
-/** The response schemas of a route that answers whatever state the service is in. */
+/** The response schemas of a route that answers in every state of the service. */
 export const refusedUnheard = problemsOf(unheard)
 
 function statusOf(code: RefusalCode): number {

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 
-/** The response schema of a reply that is no refusal: what it says, its JSON, and the headers that come with it. */
+/** The response schema of a reply that is no refusal: its description, its JSON and its headers. */
 export function repliedWith<Json extends z.ZodType>(
   description: string,
   schema: Json,

@@ -2,30 +2,30 @@ import { z } from 'zod'
 import { RawJson } from '../json/raw.ts'
 import { SEEN_PATTERN, unseenIn } from '../unseen.ts'
 
-/** What the OpenAPI document says of text in which only what Postgres cannot store is refused. */
+/** The pattern in the OpenAPI document for text in which only NUL, which Postgres cannot store, is refused. */
 export const NO_NUL = String.raw`^[^\u0000]*$`
 
-/** Text that people read where a caller chose it: the log, a terminal, a list. */
+/** Text of a caller that people read in the log, on a terminal or in a list. */
 export const Text = textOf(() => undefined)
 
-/** Of 1 to 255 bytes, compared byte for byte. */
+/** Whether the text has 1 to 255 bytes. */
 const hasFewBytes = (text: string) =>
   text === '' || Buffer.byteLength(text) > 255 ? 'has to have 1 to 255 bytes' : undefined
 
 export const ShortText = textOf(hasFewBytes).meta({ minLength: 1, maxLength: 255 })
 
-/** As a segment of a path, "." and ".." mean another path. */
+/** An id is a segment of a path, in which "." and ".." would lead elsewhere. */
 export const ExecutionId = textOf(id =>
   id === '.' || id === '..' ? 'has to be other than "." and ".."' : hasFewBytes(id),
 ).meta({
-  description: 'The name of the run, of 1 to 255 bytes; other than "." and "..".',
+  description: 'The name of the execution: 1 to 255 bytes, but neither "." nor "..".',
   minLength: 1,
   maxLength: 255,
   not: { enum: ['.', '..'] },
   examples: ['invoices-2026-11'],
 })
 
-/** One check and not a chain of them, because each link costs a microsecond of every request. */
+/** This is one check and not a chain of checks, because each link costs a microsecond of every request. */
 function textOf(wrongWith: (text: string) => string | undefined) {
   return z
     .string()
@@ -43,12 +43,12 @@ function wrongWithText(text: string): string | undefined {
   return `has to be without control characters and other invisible ones, but has ${unseen}`
 }
 
-/** Any JSON of a caller's, which passes through digit by digit. */
+/** Any JSON of a caller. It passes through unchanged, digit by digit. */
 export const CallersJson = z.instanceof(RawJson).meta({
   description: 'Any JSON without NUL and lone surrogates.',
 })
 
-/** Names one claim or enqueue call, so that it can be repeated after a lost reply. */
+/** Names one claim or enqueue call, so that a caller can repeat it after a lost reply. */
 export const IdempotencyKey = z.object({
   'idempotency-key': z
     .string()
@@ -58,7 +58,8 @@ export const IdempotencyKey = z.object({
     )
     .optional()
     .meta({
-      description: 'Fresh for each call; the same only to repeat that call after a lost reply.',
+      description:
+        'A new key for each call. Use the same key only to repeat a call whose reply was lost.',
       minLength: 1,
       maxLength: 255,
     }),

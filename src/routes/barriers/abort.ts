@@ -20,17 +20,17 @@ const schema = {
     reason: Text.min(1)
       .max(1000)
       .default('Aborted without a reason.')
-      .describe('For people who ask why.'),
+      .describe('The reason, for people to read.'),
     generation: Generation.optional(),
   }),
   response: {
     200: repliedWith(
-      'The barrier is closed, by this call or before.',
+      'The barrier is closed, by this call or by an earlier one.',
       z.object({
         outcome: z.enum(['aborted', 'already_closed']),
         generation: Int32,
         state: BarrierState,
-        reason: z.string().nullable().describe('Of the call that closed it.'),
+        reason: z.string().nullable().describe('The reason why the barrier ended early.'),
         ...counts,
       }),
     ),

@@ -4,7 +4,7 @@ import { ExecutionId } from '../text.ts'
 
 export const BarrierParams = z.strictObject({ execution_id: ExecutionId })
 
-/** The counts of a barrier; `succeeded + failed + remaining = total`, always. */
+/** The counts of a barrier. `succeeded + failed + remaining = total` is always true. */
 export const counts = { total: Int32, succeeded: Int32, failed: Int32, remaining: Int32 }
 
 export const Barrier = z
@@ -12,7 +12,7 @@ export const Barrier = z
     execution_id: z.string(),
     generation: Int32,
     state: BarrierState,
-    reason: z.string().nullable().describe('Why it ended early.'),
+    reason: z.string().nullable().describe('The reason why the barrier ended early.'),
     ...counts,
     created_at: Moment,
     last_progress_at: Moment,

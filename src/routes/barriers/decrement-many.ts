@@ -25,7 +25,7 @@ const manySchema = {
   }),
   response: {
     200: repliedWith(
-      'One for each batch, in the order sent, and the barrier after all of them.',
+      'One result for each batch, in the order sent, and the barrier after all of them.',
       CountedMany,
     ),
     ...refusedWith('execution_not_found', 'stale_generation', ...bodyRefusals),
@@ -69,7 +69,7 @@ export const decrementMany: Routes = async app => {
   )
 }
 
-/** Whether it is a refusal of the call, and not of one member that shows a token of an older generation. */
+/** Whether the whole call is refused, and not only one member with a token of an older generation. */
 function isOfWholeCall({ outcome, generation }: Answer, asked: number | undefined): boolean {
   if (outcome === 'stale_generation') return asked !== undefined && asked < generation
   return outcome === 'execution_not_found'

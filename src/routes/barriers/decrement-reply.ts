@@ -6,14 +6,19 @@ import { counts } from './barrier.ts'
 
 export const ClosedByThis = z
   .boolean()
-  .describe('True in one reply, which may be lost: act on the callback only.')
+  .describe(
+    'Whether this call closed the barrier. It is true in one reply, which may be lost, so act only on the callback.',
+  )
 
 export const Counted = z
   .object({
     outcome: z.enum(['recorded', 'duplicate']),
     batch_index: Int32,
-    status: Status.describe('What is recorded of the batch.'),
-    same: z.boolean().optional().describe('Of a duplicate: whether it brought what is recorded.'),
+    status: Status.describe('The recorded status of the batch.'),
+    same: z
+      .boolean()
+      .optional()
+      .describe('Duplicates only: whether this call carried the recorded outcome.'),
     generation: Int32,
     state: BarrierState,
     ...counts,
@@ -22,7 +27,7 @@ export const Counted = z
   })
   .meta({
     id: 'Counted',
-    description: 'The batch is recorded and counted, by this call or before.',
+    description: 'The batch is recorded and counted, by this call or by an earlier one.',
   })
 
 export const RefusedDecrement = z
@@ -30,20 +35,22 @@ export const RefusedDecrement = z
     outcome: z.literal('refused'),
     batch_index: Int32,
     code: z.enum(['batch_out_of_range', 'stale_token', 'stale_generation', 'barrier_closed']),
-    status: Status.optional().describe('What is recorded of the batch, if anything.'),
+    status: Status.optional().describe('The recorded status of the batch, if there is one.'),
     attempt: Attempt.optional(),
     generation: Int32,
     state: BarrierState,
-    reason: z.string().nullable().optional().describe('Why the barrier ended early.'),
+    reason: z.string().nullable().optional().describe('The reason why the barrier ended early.'),
     ...counts,
-    settled: z.boolean().describe('Whether to acknowledge the message all the same.'),
+    settled: z
+      .boolean()
+      .describe('Whether to acknowledge the message although the call was refused.'),
   })
   .meta({
     id: 'RefusedDecrement',
-    description: 'A member that alone would be refused with this code.',
+    description: 'This member, as a call of its own, would be refused with this code.',
   })
 
-/** What becomes of many, and the barrier after all of them. */
+/** The outcome of each batch of a call, and the barrier after all of them. */
 export const CountedMany = z.object({
   batches: z.array(z.discriminatedUnion('outcome', [Counted, RefusedDecrement])),
   generation: Int32,
@@ -52,15 +59,15 @@ export const CountedMany = z.object({
   closed_by_this: ClosedByThis,
 })
 
-/** What the statement says of one batch. */
+/** The row of the statement for one batch. */
 export type Answer = Omit<z.output<typeof Counted>, 'outcome' | 'status' | 'settled'> &
   Partial<Pick<z.output<typeof RefusedDecrement>, 'status' | 'attempt' | 'reason'>> & {
     outcome: z.output<typeof Counted>['outcome'] | RefusalCode
-    /** Of a duplicate that may be the same all the same. */
+    /** The recorded outcome, for a duplicate that may be the same with its keys in another order. */
     recorded?: RawJson
-    /** The batches of the closed barrier are not kept any more. */
+    /** True when the batches of the closed barrier are not kept any more. */
     forgotten?: true
-    /** Of the one that closed it, for the log. */
+    /** For the log; only the call that closed the barrier has it. */
     callback_id?: string
   }
 

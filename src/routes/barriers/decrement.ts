@@ -23,7 +23,7 @@ const schema = {
     .superRefine(resultOrError)
     .meta(resultOrErrorOnly),
   response: {
-    200: repliedWith('It is counted, by this call or before.', Counted),
+    200: repliedWith('The batch is counted, by this call or by an earlier one.', Counted),
     ...refusedWith(
       'execution_not_found',
       'stale_token',
@@ -35,9 +35,9 @@ const schema = {
   },
 }
 
-/** Of a call for a closed barrier whose batches are not kept: the usual sentence could be untrue. */
+/** The detail for a closed barrier whose batches are not kept: the usual sentence could be untrue. */
 const FORGOTTEN =
-  'The barrier is closed and its batches are forgotten; whether this one was counted is not known any more.'
+  'The barrier is closed and its batches are forgotten; nothing shows any more whether this one was counted.'
 
 export const sql = statement('decrement.sql', import.meta.url, { locksBarrier: true })
 

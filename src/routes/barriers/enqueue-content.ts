@@ -7,7 +7,7 @@ import { Enqueue } from './enqueue-body.ts'
 
 type Content = Omit<ReturnType<typeof withDefaults>, 'conflict_policy' | 'generation'>
 
-/** Equal for equal content, whatever the order of the keys in callers' JSON. */
+/** Equal content has equal fingerprints, even if the keys in callers' JSON are in another order. */
 export function fingerprintOf(content: Content): string {
   const { callback } = content
   const whole = {
@@ -26,7 +26,7 @@ function ordered(json: RawJson): RawJson {
   return new RawJson(canonical(json.text))
 }
 
-/** The content as it is stored and compared: every default filled in, the percentage as a count. */
+/** The content as it is stored and compared: with every default, and with the percentage as a count. */
 export function withDefaults(body: z.output<typeof Enqueue>, totalLimit: number) {
   const { callback, tolerated_failure_percentage: percentage, ...rest } = body
   const { total } = body

@@ -20,6 +20,6 @@ export const Enqueued = z
         callback_state: CallbackState,
       })
       .nullable()
-      .describe('What a replace ended.'),
+      .describe('The run that this call replaced.'),
   })
   .meta({ id: 'Enqueued', description: 'The barrier, created or found.' })

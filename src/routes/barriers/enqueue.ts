@@ -14,14 +14,14 @@ import { fingerprintOf, withDefaults } from './enqueue-content.ts'
 import { Enqueued } from './enqueue-reply.ts'
 
 const schema = {
-  summary: 'Raise the barrier of an execution, before its messages are published',
+  summary: 'Create the barrier of an execution, before its messages are published',
   operationId: 'enqueueBarrier',
   tags: ['barriers'],
   params: BarrierParams,
   headers: IdempotencyKey,
   body: Enqueue,
   response: {
-    200: repliedWith('The barrier that is there.', Enqueued),
+    200: repliedWith('The barrier that was already there.', Enqueued),
     201: repliedWith('A new barrier, or a new generation of it.', Enqueued, {
       Location: z.string().describe('The path of the barrier.'),
     }),
@@ -69,7 +69,7 @@ export const enqueue: Routes = async app => {
     if (answer.outcome === 'created') {
       const location = `/executions/${encodeURIComponent(params.execution_id)}/barrier`
       reply.code(201).header('location', location)
-      // A total of 0 completes at once; a replace ends what others wait for.
+      // A total of 0 completes at once; a replace ends the run that other callers wait for.
       if (answer.state !== 'open') app.ends.closed({ namespace, ...params, ...answer })
       else if (answer.generation !== 1) app.ends.notify({ namespace, ...params })
     }

@@ -21,11 +21,14 @@ const schema = {
       .enum(['claims'])
       .optional()
       .describe(
-        'Also who holds what: why it is not done. Callers share such a reply, so all of it may be a second old, but for the state and the generation.',
+        'With `claims` the reply also shows which worker holds which batch, and so why the barrier is not done. Callers share such a reply, so all of it except state and generation may be a second old.',
       ),
   }),
   response: {
-    200: repliedWith('As it is now, or when it closed or the wait was over.', BarrierInFull),
+    200: repliedWith(
+      'The barrier as it is now; with `wait_seconds`, as it was when it closed or the wait ended.',
+      BarrierInFull,
+    ),
     ...refusedWith('execution_not_found', 'stale_generation'),
   },
 }
@@ -64,7 +67,7 @@ export const getBarrier: Routes = async app => {
       }
       const barrier = barrierOf(answer)
       if (detail === undefined) return barrier
-      // What was just read is part of the key: nobody who saw a barrier closed or replaced is told of it as it was before.
+      // The key holds the state just read, so a caller that saw a barrier closed or replaced never gets an older reply.
       const key = JSON.stringify([ask, barrier.generation, barrier.state])
       const asked = { ...ask, claims: true }
       return barrierOf(await inDetail.read(key, () => app.ask<Answer>(sql, asked)))

@@ -10,20 +10,20 @@ import { repliedWith } from '../reply.ts'
 import { Barrier } from './barrier.ts'
 import { BarrierState } from '../fields.ts'
 
-/** The moment as text, so that no microsecond is lost. */
+/** The moment stays text, so that no microsecond is lost. */
 const Position = z.strictObject({
   created_at: z.iso.datetime({ precision: 6 }).refine(moment => moment >= '1970'),
   execution_id: ExecutionId,
 })
 
-/** As an execution id, but '.' and '..' may begin one. */
+/** The rules of an execution id, except that '.' and '..' are allowed: an id may begin with them. */
 const Prefix = ShortText.meta({
-  description: 'The 1 to 255 bytes that the ids begin with.',
+  description: 'The beginning of the ids, 1 to 255 bytes.',
   examples: ['invoices-'],
 })
 
 const schema = {
-  summary: 'List executions, newest first; with a prefix in order of id',
+  summary: 'List executions, newest first, or in order of id if a prefix is given',
   description: `Each page is of its own moment. A run that is replaced is new again: newest first, it then stands before the \
 pages that were read, and a caller that reads on does not meet it. With \`state\`, the same is so of a run whose state \
 changes. Ask again from the start, or with a \`prefix\` and without a \`state\`: every run that is there all the time is met once.`,

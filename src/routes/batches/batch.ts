@@ -12,22 +12,24 @@ export const LeaseSeconds = z
   .int()
   .min(5)
   .max(86_400)
-  .meta({ format: 'int32', description: 'How long the claim holds without a heartbeat.' })
+  .meta({ format: 'int32', description: 'How many seconds the claim lasts without a heartbeat.' })
 
-export const Owner = Text.max(255).describe('Who claims, for people to read.')
+export const Owner = Text.max(255).describe(
+  'The name of the worker that claims, for people to read.',
+)
 
-/** What a worker says of its batch; a result belongs to a success, an error to a failure. */
+/** The outcome that a worker reports: a success may have a result, a failure may have an error. */
 export const outcomeFields = {
   status: Status.optional().describe('succeeded when left out.'),
   result: CallersJson.optional().describe(
-    'Of a success: any JSON without NUL and lone surrogates, kept digit by digit; to 256 KiB by default settings.',
+    'Only for a success: any JSON without NUL and lone surrogates, kept digit by digit; at most 256 KiB by default settings.',
   ),
   error: CallersJson.optional().describe(
-    'Of a failure, why it failed: any JSON without NUL and lone surrogates, to 16 KiB by default settings.',
+    'Only for a failure, the reason: any JSON without NUL and lone surrogates, at most 16 KiB by default settings.',
   ),
 }
 
-/** For a zod `superRefine`: the member that does not go with the status. */
+/** A zod `superRefine` that refuses a member which does not go with the status. */
 export function resultOrError(
   outcome: { status?: 'succeeded' | 'failed' | undefined; result?: unknown; error?: unknown },
   context: z.RefinementCtx,
@@ -38,7 +40,7 @@ export function resultOrError(
   context.addIssue({ code: 'custom', path: [wrong], message })
 }
 
-/** The same for `meta`. */
+/** The same rule, for `meta`. */
 export const resultOrErrorOnly = never(
   { required: ['error'], properties: { status: { enum: ['succeeded'] } } },
   { required: ['status', 'result'], properties: { status: { enum: ['failed'] } } },
@@ -54,7 +56,7 @@ export const Batch = z
     claimed_at: Moment.nullable(),
     lease_expires_at: Moment.nullable(),
     recorded_at: Moment.nullable(),
-    result: z.unknown().describe('What it succeeded with; any JSON.'),
-    error: z.unknown().describe('What it failed with; any JSON.'),
+    result: z.unknown().describe('The result of a success; any JSON.'),
+    error: z.unknown().describe('The error of a failure; any JSON.'),
   })
   .meta({ id: 'Batch', description: 'One member of an execution.' })

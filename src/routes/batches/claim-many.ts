@@ -18,7 +18,10 @@ const RefusedClaim = z
     code: z.enum(['batch_out_of_range', 'execution_not_found']),
     total: Int32.optional(),
   })
-  .meta({ id: 'RefusedClaim', description: 'A member that alone would be refused with this code.' })
+  .meta({
+    id: 'RefusedClaim',
+    description: 'This member, as a call of its own, would be refused with this code.',
+  })
 
 const manySchema = {
   summary: 'Claim up to 1,000 batches',
@@ -37,7 +40,7 @@ const manySchema = {
   }),
   response: {
     200: repliedWith(
-      'One for each index, in the order asked.',
+      'One claim for each index, in the order asked.',
       z.object({ claims: z.array(z.discriminatedUnion('outcome', [...outcomes, RefusedClaim])) }),
     ),
     ...refusedWith(...bodyRefusals),

@@ -21,7 +21,7 @@ export const outcomes = [
       replayed: z
         .literal(true)
         .optional()
-        .describe('Granted before, to the call of this Idempotency-Key.'),
+        .describe('True when an earlier call with this Idempotency-Key was granted.'),
     })
     .meta({ id: 'GrantedClaim', description: 'Work now.' }),
   z
@@ -32,9 +32,14 @@ export const outcomes = [
       ...subject,
       ...held,
       owner: z.string().nullable(),
-      retry_after_seconds: RetryAfter.optional().describe('When the lease ends, if it has one.'),
+      retry_after_seconds: RetryAfter.optional().describe(
+        'How many seconds are left of the lease, if there is one.',
+      ),
     })
-    .meta({ id: 'ClaimInProgress', description: 'Somebody else works. Give the message back.' }),
+    .meta({
+      id: 'ClaimInProgress',
+      description: 'Another worker has the batch. Give the message back.',
+    }),
   z
     .object({
       outcome: z.literal('finished'),
@@ -44,9 +49,15 @@ export const outcomes = [
       status: Status,
       result: z.unknown().optional(),
       error: z.unknown().optional(),
-      result_omitted: z.literal(true).optional().describe('Read it with GET of the batch.'),
+      result_omitted: z
+        .literal(true)
+        .optional()
+        .describe('The result is too long for this reply. Read it with GET of the batch.'),
     })
-    .meta({ id: 'FinishedClaim', description: 'Done before. Acknowledge the message.' }),
+    .meta({
+      id: 'FinishedClaim',
+      description: 'The batch is already recorded. Acknowledge the message.',
+    }),
   z
     .object({
       outcome: z.literal('closed'),
@@ -68,6 +79,6 @@ export const outcomes = [
     .meta({
       id: 'ExhaustedClaim',
       description:
-        'Out of attempts. Acknowledge the message. The holder of the last one may record an outcome until the grace time after its lease is over.',
+        'No attempt is left. Acknowledge the message. The holder of the last attempt may record an outcome until the grace time after its lease ends.',
     }),
 ] as const

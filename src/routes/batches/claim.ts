@@ -16,7 +16,8 @@ const INLINE_BYTES = 16 * 1024
 
 const Claim = z.discriminatedUnion('outcome', outcomes).meta({
   id: 'Claim',
-  description: 'claimed: work now. settled: acknowledge the message. Neither: give it back.',
+  description:
+    'If claimed, work now. If settled, acknowledge the message. If neither, give it back.',
 })
 
 export const claimFields = {
@@ -35,7 +36,7 @@ const schema = {
   response: {
     200: repliedWith('What to do with the message.', Claim, {
       'Retry-After': RetryAfter.optional().describe(
-        'Of in_progress: seconds until the lease ends.',
+        'Only with in_progress: seconds until the lease ends.',
       ),
     }),
     ...refusedWith('execution_not_found', 'batch_out_of_range', ...bodyRefusals),
@@ -72,7 +73,7 @@ export const claim: Routes = async app => {
   )
 }
 
-/** Without a barrier there is no total. */
+/** An execution without a barrier has no total. */
 export function truthOf({ text }: RawJson): RefusalMembers {
   const { total, ...truth } = JSON.parse(text) as { total: number | null }
   return total === null ? truth : { ...truth, total }

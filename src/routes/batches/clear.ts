@@ -16,8 +16,8 @@ const schema = {
   body: z.strictObject({}),
   response: {
     200: repliedWith(
-      'They are forgotten.',
-      z.object({ cleared: Int32.describe('How many; 0 is fine.') }),
+      'The batches are forgotten.',
+      z.object({ cleared: Int32.describe('How many batches were forgotten; it may be 0.') }),
     ),
     ...refusedWith('barrier_open', 'callback_pending', ...bodyRefusals),
   },
@@ -31,17 +31,17 @@ interface Answer {
   more: boolean
 }
 
-/** Batches that one statement forgets, in a second or less where their results are small. */
+/** How many batches one statement forgets. With small results it takes a second or less. */
 export const MOST_CLEARED = 20_000
 
-// A repeat after a lost connection could clear what was claimed meanwhile.
+// A repeat after a lost connection could clear batches that were claimed meanwhile.
 const sql = statement('clear.sql', import.meta.url, { repeatable: false, locksBarrier: true })
 
 export const clear: Routes = async app => {
   app.delete('/executions/:execution_id/batches', { schema }, async request => {
     const { namespace, params } = request
     let most = MOST_CLEARED
-    /** A step that takes too long is rolled back, and tried at half its size. */
+    /** A step that takes too long is rolled back and tried again at half its size. */
     const step = async (begun?: number): Promise<Answer> => {
       try {
         return await app.ask<Answer>(sql, { namespace, ...params, most, begun })
@@ -56,7 +56,7 @@ export const clear: Routes = async app => {
       throw new Refusal(outcome as RefusalCode, state === undefined ? {} : { state, generation })
     let { cleared, more } = first
     while (more) {
-      // Replaced meanwhile, it clears nothing: what is left belongs to an older run, which retention forgets.
+      // If the run was replaced meanwhile, the step clears nothing: retention forgets the batches of a replaced run.
       const next = await step(generation).catch((error: unknown) => {
         throw error instanceof Refusal ? error.inDoubt() : error
       })

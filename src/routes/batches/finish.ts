@@ -21,14 +21,14 @@ const schema = {
     .meta(resultOrErrorOnly),
   response: {
     200: repliedWith(
-      'It is recorded, by this call or before.',
+      'The outcome is recorded, by this call or by an earlier one.',
       z.object({
         outcome: z.enum(['recorded', 'duplicate']),
-        status: Status.describe('What is recorded of the batch.'),
+        status: Status.describe('The recorded status of the batch.'),
         same: z
           .boolean()
           .optional()
-          .describe('Of a duplicate: whether it brought what is recorded.'),
+          .describe('Duplicates only: whether this call carried the recorded outcome.'),
         settled: z.literal(true),
       }),
     ),
@@ -40,7 +40,7 @@ interface Answer {
   outcome: 'recorded' | 'duplicate' | RefusalCode
   status?: string
   same?: boolean
-  /** Of a duplicate that may be the same all the same. */
+  /** The recorded outcome, for a duplicate that may be the same with its keys in another order. */
   recorded?: RawJson
 }
 

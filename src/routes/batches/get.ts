@@ -15,7 +15,7 @@ const schema = {
   params: BatchParams,
   querystring: z.strictObject({ generation: QueryGeneration }),
   response: {
-    200: repliedWith('The batch; unclaimed when nobody claimed it yet.', Batch),
+    200: repliedWith('The batch. It is unclaimed while nobody has claimed it.', Batch),
     ...refusedWith(
       'batch_not_found',
       'execution_not_found',

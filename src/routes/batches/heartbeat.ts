@@ -16,8 +16,10 @@ const schema = {
   body: z.strictObject({ token: Token, lease_seconds: LeaseSeconds.optional() }),
   response: {
     200: repliedWith(
-      'The claim holds until then.',
-      z.object({ lease_expires_at: Moment.nullable().describe('null: without a lease.') }),
+      'The lease is extended.',
+      z.object({
+        lease_expires_at: Moment.nullable().describe('When the lease ends; null without a lease.'),
+      }),
     ),
     ...refusedWith(
       'batch_not_found',

@@ -47,7 +47,7 @@ export const listBatches: Routes = async app => {
     const begin = positionOf(cursor, list, Position)
     if (begin && query.generation !== undefined && query.generation !== begin.generation)
       throw notOfThisList('generation')
-    // A list goes on in the generation it began in; generation 0 has no barrier to be replaced.
+    // A list goes on in the generation in which it began; generation 0 has no barrier that could be replaced.
     const generation = query.generation ?? (begin?.generation || undefined)
     const answer = await app.ask<Answer>(sql, {
       namespace,

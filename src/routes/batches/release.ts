@@ -16,7 +16,7 @@ const schema = {
   body: z.strictObject({ token: Token }),
   response: {
     200: repliedWith(
-      'The next delivery is granted.',
+      'The batch is free again for the next delivery.',
       z.object({ outcome: z.literal('released'), generation: Int32, attempt: Attempt }),
     ),
     ...refusedWith(

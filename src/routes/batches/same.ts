@@ -2,7 +2,7 @@ import { setImmediate as othersTurn } from 'node:timers/promises'
 import { Digest } from '../../json/digest.ts'
 import type { RawJson } from '../../json/raw.ts'
 
-/** Characters that are read in one piece: 4 to 20 ms, whatever they are. */
+/** How many characters are read in one piece, which takes 4 to 20 ms. */
 const PIECE_CHARACTERS = 256 * 1024
 
 interface Brought {
@@ -12,11 +12,11 @@ interface Brought {
 
 interface Duplicate {
   same?: boolean | undefined
-  /** What is recorded, if it has as many bytes as what the call brought, but is another text. */
+  /** The recorded outcome, if it is another text than that of the call but has as many bytes. */
   recorded?: RawJson
 }
 
-/** Judges whether duplicates whose keys are in another order are the same; others have their turn after each piece of them. */
+/** Judges whether duplicates with their keys in another order are the same. After each piece other requests have their turn. */
 export async function compareRecorded(
   answers: readonly Duplicate[],
   brought: readonly Brought[],

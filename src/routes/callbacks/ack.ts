@@ -7,13 +7,13 @@ import { Callback, CallbackParams, CallbackToken } from './callback.ts'
 import { type CallbackAnswer, replyOf } from './answer.ts'
 
 const schema = {
-  summary: 'End a pulled callback: it is delivered',
+  summary: 'Acknowledge a pulled callback, which is then delivered',
   operationId: 'ackCallback',
   tags: ['callbacks'],
   params: CallbackParams,
   body: z.strictObject({ token: CallbackToken }),
   response: {
-    200: repliedWith('It is delivered, by this call or before.', Callback),
+    200: repliedWith('The callback is delivered, by this call or by an earlier one.', Callback),
     ...refusedWith(
       'execution_not_found',
       'callback_not_found',

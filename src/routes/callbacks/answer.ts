@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 
-/** What the statements of ack, retry and redeliver return. */
+/** The row that the statements of ack, retry and redeliver return. */
 export interface CallbackAnswer {
   outcome: 'delivered' | 'due' | RefusalCode
   generation?: number
@@ -12,7 +12,7 @@ export interface CallbackAnswer {
   reply: RawJson
 }
 
-/** The callback as it is now, and a line in the log; or the refusal with its truth. */
+/** Logs the outcome and returns the callback as it is now, or throws the refusal with its facts. */
 export function replyOf(
   { log, params }: { log: FastifyBaseLogger; params: { execution_id: string } },
   { outcome, reply, callback_id, ...truth }: CallbackAnswer,

@@ -5,7 +5,7 @@ import { CallbackEvent } from './wish.ts'
 
 export const CallbackParams = z.strictObject({ execution_id: ExecutionId })
 
-/** The wish as it was stored, with its defaults. */
+/** The callback that enqueue asked for, as it is stored with its defaults. */
 const KeptCallback = z
   .object({
     url: z.string().optional(),
@@ -16,9 +16,9 @@ const KeptCallback = z
     headers: z.unknown().optional(),
     priority: z.int().min(1).max(10).meta({ format: 'int32' }),
   })
-  .describe('As the producer sent it, defaults filled in.')
+  .describe('The callback as the producer sent it, with all defaults.')
 
-export const CallbackAttempt = Int32.describe('How often the callback was leased.')
+export const CallbackAttempt = Int32.describe('How many times the callback was leased.')
 
 export const CallbackToken = Token.meta({
   description: 'The token that POST /callbacks/claim returned.',
@@ -31,10 +31,14 @@ export const Callback = z
     callback_id: z
       .string()
       .nullable()
-      .describe('The same on every attempt; null until it is due for the first time.'),
+      .describe(
+        'The id is the same on every attempt; null until the callback is due for the first time.',
+      ),
     state: CallbackState,
-    due_at: Moment.nullable().describe('Of a due one: since when, or when it will be.'),
-    lease_expires_at: Moment.nullable().describe('Of one that is being delivered.'),
+    due_at: Moment.nullable().describe('When it became or becomes due; null in every other state.'),
+    lease_expires_at: Moment.nullable().describe(
+      'When the lease ends; null unless the callback is being delivered.',
+    ),
     attempt: CallbackAttempt,
     settled_at: Moment.nullable().describe('When it was delivered or given up.'),
     callback: KeptCallback,
@@ -45,17 +49,18 @@ export const Callback = z
           started_at: Moment,
           outcome: z
             .enum(['delivered', 'failed', 'unknown'])
-            .describe('unknown: it ended without a word.'),
-          status: Int32.nullable().describe('The HTTP status of the receiver, if it was posted.'),
-          error: z.string().nullable().describe('Why it failed.'),
-          milliseconds: z
-            .int()
-            .min(0)
-            .nullable()
-            .meta({ format: 'int64', description: 'How long it took, from the lease on.' }),
-          response: z.string().nullable().describe('How the receiver answered, its first bytes.'),
+            .describe('`unknown` means that the attempt ended without a report.'),
+          status: Int32.nullable().describe(
+            'The HTTP status of the reply, if the callback was posted and the receiver replied.',
+          ),
+          error: z.string().nullable().describe('The reason why the attempt failed.'),
+          milliseconds: z.int().min(0).nullable().meta({
+            format: 'int64',
+            description: 'How many milliseconds passed since the lease began.',
+          }),
+          response: z.string().nullable().describe('The first bytes of the reply of the receiver.'),
         }),
       )
-      .describe('The newest 20, oldest first.'),
+      .describe('The newest 20 attempts, oldest first.'),
   })
   .meta({ id: 'Callback', description: 'The callback of the current generation.' })

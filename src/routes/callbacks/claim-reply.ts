@@ -6,7 +6,7 @@ import { Message } from './message.ts'
 export const PulledCallback = z.object({
   execution_id: z.string(),
   generation: Int32,
-  callback_id: z.string().describe('The same on every attempt.'),
+  callback_id: z.string().describe('The id is the same on every attempt.'),
   token: CallbackToken,
   attempt: CallbackAttempt,
   lease_expires_at: Moment,

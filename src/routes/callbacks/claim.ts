@@ -8,7 +8,7 @@ import { repliedWith } from '../reply.ts'
 import { PulledCallback } from './claim-reply.ts'
 import { Queue } from './wish.ts'
 
-/** The most of messages in one reply; the first is always in it. */
+/** The most bytes of messages in one reply, but the first message is always in it. */
 export const REPLY_BYTES = 8 * 1024 * 1024
 
 export const MOST_PULLED = 100
@@ -18,29 +18,25 @@ const schema = {
   operationId: 'claimCallbacks',
   tags: ['callbacks'],
   body: z.strictObject({
-    queue: Queue.describe('As the callbacks name it, of 1 to 255 bytes.'),
-    limit: z
-      .int()
-      .min(1)
-      .max(MOST_PULLED)
-      .default(1)
-      .meta({ format: 'int32', description: 'The most to lease; a reply has to 8 MiB of them.' }),
-    lease_seconds: z
-      .int()
-      .min(5)
-      .max(3600)
-      .default(60)
-      .meta({ format: 'int32', description: 'When each is due again, unless acknowledged.' }),
+    queue: Queue.describe('The queue that the callbacks name, 1 to 255 bytes.'),
+    limit: z.int().min(1).max(MOST_PULLED).default(1).meta({
+      format: 'int32',
+      description: 'The most callbacks to lease; a reply holds at most 8 MiB of them, or one.',
+    }),
+    lease_seconds: z.int().min(5).max(3600).default(60).meta({
+      format: 'int32',
+      description: 'After how many seconds each is due again, unless acknowledged.',
+    }),
     wait_seconds: z
       .int()
       .min(0)
       .max(MOST_WAIT_SECONDS)
       .default(0)
-      .meta({ format: 'int32', description: 'How long to wait while none is due.' }),
+      .meta({ format: 'int32', description: 'How many seconds to wait while none is due.' }),
   }),
   response: {
     200: repliedWith(
-      'Highest priority first, then longest due; none if none was due in time.',
+      'The leased callbacks: highest priority first, then longest due; none if none was due in time.',
       z.object({
         callbacks: z.array(PulledCallback),
       }),
@@ -55,7 +51,7 @@ interface Answer {
   more: boolean
 }
 
-// A repeat after a lost connection could not find what it leased; such a lease ends by itself.
+// A repeat after a lost connection could not find the callbacks that it leased; such a lease ends by itself.
 const sql = statement('claim.sql', import.meta.url, { repeatable: false })
 
 export const claimCallbacks: Routes = async app => {

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net'
 
-/** Host and port of a URL, however it is spelled: each has a few slots of its own. */
+/** Host and port of a URL in one spelling: each pair has a few slots of its own. */
 export function hostOf(url: string): string {
   const { hostname, port } = new URL(url)
   return `${hostname.replace(/\.$/, '')}${port && `:${port}`}`
 }
 
-/** An address, or labels of 1 to 63 characters that a name server could be asked for, 253 together; one dot may end it. */
+/** Whether the host is an address or a possible name: labels of 1 to 63 characters, 253 in all, with at most one dot at the end. */
 export function hasHost(url: string): boolean {
   const { hostname } = new URL(url)
   if (isIP(hostname.replace(/^\[(.*)\]$/, '$1'))) return true

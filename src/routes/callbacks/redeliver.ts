@@ -14,14 +14,14 @@ const schema = {
   body: z.strictObject({}),
   response: {
     200: repliedWith(
-      'It is due now, whatever it was; tokens of earlier leases are void.',
+      'The callback is due now, in whatever state it was; tokens of earlier leases are void.',
       Callback,
     ),
     ...refusedWith('execution_not_found', 'callback_not_found', ...bodyRefusals),
   },
 }
 
-// A repeat after a lost connection could send again what was delivered meanwhile.
+// A repeat after a lost connection could send a callback again that was delivered meanwhile.
 const sql = statement('redeliver.sql', import.meta.url, { repeatable: false, locksBarrier: true })
 
 export const redeliverCallback: Routes = async app => {

@@ -20,18 +20,18 @@ const schema = {
       .min(0)
       .max(86_400)
       .default(0)
-      .meta({ format: 'int32', description: 'How long nobody is leased it.' }),
+      .meta({ format: 'int32', description: 'After how many seconds it is due again.' }),
     error: z
-      // Every member of this name arrives as text, since elsewhere it is any JSON.
+      // The body reader keeps every member of this name as raw text, because elsewhere it is any JSON.
       .preprocess(
         error => (error instanceof RawJson ? (JSON.parse(error.text) as unknown) : error),
         z.string().min(1).max(1000),
       )
       .optional()
-      .meta({ description: 'Why, for whoever reads the attempts.', pattern: NO_NUL }),
+      .meta({ description: 'The reason, for people who read the attempts.', pattern: NO_NUL }),
   }),
   response: {
-    200: repliedWith('It is due again, by this call or before.', Callback),
+    200: repliedWith('The callback is due again, by this call or by an earlier one.', Callback),
     ...refusedWith(
       'execution_not_found',
       'callback_not_found',

@@ -9,10 +9,10 @@ const MOST_DATA_BYTES = 64 * 1024
 
 export const CallbackEvent = z.enum(['completed', 'aborted', 'expired'])
 
-/** A queue is there as soon as somebody names it. */
+/** A queue exists as soon as a callback names it. */
 export const Queue = ShortText
 
-/** What a producer wants to be told, where, and with which words of its own. */
+/** The events for which a producer wants a callback, the place it goes to, and the data it carries. */
 export const CallbackWish = z
   .strictObject({
     url: Text.max(2048)
@@ -26,10 +26,10 @@ export const CallbackWish = z
       )
       .optional()
       .describe(
-        'An http or https URL with a host: where the message is POSTed, signed as Standard Webhooks asks.',
+        'The http or https URL, with a host, to which the message is POSTed, signed by the rules of Standard Webhooks.',
       ),
     queue: Queue.optional().describe(
-      'Or the queue it is pulled from, of 1 to 255 bytes; one of both, not both.',
+      'The queue from which the message is pulled, 1 to 255 bytes. Give either url or queue.',
     ),
     events: z
       .array(CallbackEvent)
@@ -37,11 +37,16 @@ export const CallbackWish = z
       .refine(events => new Set(events).size === events.length, 'has to hold different events')
       .meta({ uniqueItems: true })
       .optional()
-      .describe('Which ends are told; completed when left out.'),
-    task_name: Text.min(1).max(255).optional().describe('Which task the receiver runs; handed on.'),
-    kwargs: CallersJson.optional().describe('Any JSON without NUL and lone surrogates, handed on.'),
+      .describe('The endings for which there is a callback; completed when left out.'),
+    task_name: Text.min(1)
+      .max(255)
+      .optional()
+      .describe('The task that the receiver runs; handed on unchanged.'),
+    kwargs: CallersJson.optional().describe(
+      'Any JSON without NUL and lone surrogates, handed on unchanged.',
+    ),
     headers: CallersJson.optional().describe(
-      'The same, never HTTP headers; with kwargs to 64 KiB.',
+      'Like kwargs; they never become HTTP headers. At most 64 KiB together with kwargs.',
     ),
     priority: z
       .int()

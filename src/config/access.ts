@@ -16,6 +16,6 @@ export const access = {
     name => /^[\w-]+(\.[\w-]+)*\.?$/.test(name),
     'host names with commas between, without ports',
   ).describe(
-    'Names that a request may give as its Host. Addresses, localhost and the name in ROLLCALL_PUBLIC_URL are always allowed; other names get 403. Without it every name is allowed, unless HOST is a loopback address.',
+    'Names that a request may give as its Host. Addresses, localhost and the name in ROLLCALL_PUBLIC_URL are always allowed; other names get 403. Without this setting every name is allowed, unless HOST is a loopback address.',
   ),
 }

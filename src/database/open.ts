@@ -7,7 +7,7 @@ export interface OpenPostgres {
   url: string
   /** For the banner: the database, and where its data lies. */
   words: string
-  /** Where the embedded one keeps its data. */
+  /** The data folder of the embedded Postgres. */
   dataDir?: string
   stop: () => Promise<void>
 }
@@ -41,7 +41,7 @@ async function reach(url: string): Promise<void> {
     await client.end()
   } catch (error) {
     const { host, port, database } = client
-    // A name with several addresses fails with one error for each, and no message of its own.
+    // For a name with several addresses Node reports one error for each, and no message of its own.
     const [first = error] = error instanceof AggregateError ? (error.errors as unknown[]) : []
     const why = first instanceof Error ? first.message : 'no reason given'
     throw new StartFailure(

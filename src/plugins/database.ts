@@ -27,9 +27,9 @@ export const database = plugin<DatabaseOptions>(
   async (app, { config, connection }) => {
     await app.register(fastifyPostgres, { ...poolOptions(config, connection), pg })
     const { pool } = app.pg
-    // Without a listener an idle connection that the server ends would end the process.
+    // Without a listener the process would end when the server ends an idle connection.
     pool.on('error', error => app.log.warn({ err: error }, 'An idle database connection was lost.'))
-    // Likewise one in use, between two queries; its query fails by itself.
+    // The same is true of a connection in use, between two queries; a query that was running fails by itself.
     pool.on('connect', client => client.on('error', () => undefined))
     const waitMs = config.ROLLCALL_POOL_WAIT_SECONDS * 1000
     const waiting = new Slots(Math.max(1, Math.floor(config.ROLLCALL_POOL_SIZE / 2)), waitMs)
@@ -44,7 +44,7 @@ export const database = plugin<DatabaseOptions>(
     app.decorate('ask', async <Row>(sql: Statement, asked: object) => {
       const send = () => ask<Row>(own, sql, [asked])
       const rows = await (sql.locksBarrier ? waiting.run(executionOf(asked), send) : send())
-      // `ask` has counted them.
+      // `ask` has checked that there is one row.
       return rows[0]!
     })
     const runs = new Map<Statement['name'], unknown>()

@@ -1,6 +1,6 @@
 -- rollcall migrate, and serve as it starts
 --
--- Reads what may be the record of a service from before rollcall_migrations: as JSON, because it may be anybody's table.
+-- Reads the record of a service from before rollcall_migrations: as JSON, because the table may be anybody's.
 --
 -- ->  record: its rows
 

@@ -146,7 +146,7 @@ export class Delivery {
     }
   }
 
-  /** Tries again while the lease lasts. Otherwise a database that is busy would have a message sent again that was taken. */
+  /** Tries again while the lease lasts: otherwise a message that was taken would be sent again because the database was busy. */
   async #writeDown(ended: object, began: number): Promise<string> {
     for (;;) {
       try {

@@ -1,5 +1,5 @@
--- A step of the reaper: ends leases of callbacks that begin in the future, because the clock of the database was set back.
--- They would last longer by as much. The holder of such a lease may still settle its callback, until it is leased anew.
+-- A step of the reaper: ends leases of callbacks that begin in the future, because the clock of the database was set back. They
+-- would last until the clock has caught up. The holder of such a lease may still settle its callback, until it is leased anew.
 --
 -- $1  how many leases at most, $2  how many of the first to pass over, because they failed alone: see sweep.ts
 -- ->  one row for each lease that was ended: namespace, execution_id, generation, callback_id

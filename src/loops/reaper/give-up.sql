@@ -5,8 +5,7 @@
 -- $2  results that need more bytes are left out of the message
 -- $3  the beginning of results_url
 -- $4  how many callbacks at most, $5  how many of the first to pass over, because they failed alone: see sweep.ts
--- ->  one row for each callback given up: namespace, execution_id, generation, state,
---     callback_id
+-- ->  one row for each callback given up: namespace, execution_id, generation, state, callback_id
 
 -- Barriers that the snapshot already has as closed and in this generation, so that it also has all batches of the message.
 with candidate as materialized (

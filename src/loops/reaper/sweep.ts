@@ -12,7 +12,7 @@ interface Step {
   /** The number of rows in one statement, while none fails. */
   largest: number
   log: FastifyBaseLogger
-  /** The reaper stops: no statement begins any more. */
+  /** Aborts when the reaper stops: then no statement begins any more. */
   signal: AbortSignal
 }
 

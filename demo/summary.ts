@@ -14,7 +14,7 @@ export interface Summary extends Counts {
   seconds: number
   callback: {
     attempts: Attempt[]
-    /** What is wrong with it, a sentence each. */
+    /** The faults of the callback, a sentence each. */
     faults: string[]
   }
 }

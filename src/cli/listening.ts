@@ -5,7 +5,7 @@ import type { OpenPostgres } from '../database/open.ts'
 import { StartFailure } from '../start-failure.ts'
 import { baseUrl } from './base-url.ts'
 
-/** Opens the port, and says of one that cannot be opened what to do. */
+/** Opens the port. If that fails, the error says what to do. */
 export async function listen(
   app: FastifyInstance,
   { HOST: host, PORT: port }: Config,

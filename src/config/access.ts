@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { list } from './values.ts'
 
-/** Under which names callers reach the service. */
+/** The names under which callers reach the service. */
 export const access = {
   ROLLCALL_PUBLIC_URL: z
     .string()

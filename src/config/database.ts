@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { flag, integer } from './values.ts'
 
-/** Which Postgres the service runs on. */
+/** The Postgres that the service uses. */
 export const which = {
   DATABASE_URL: z
     .string()
@@ -16,7 +16,7 @@ export const which = {
     .describe('Postgres 15 or newer; without it the service starts its own Postgres 18.'),
 }
 
-/** How the service runs on it. */
+/** How the service uses that Postgres. */
 export const how = {
   ROLLCALL_DATA_DIR: z
     .string()

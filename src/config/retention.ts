@@ -1,6 +1,6 @@
 import { DAY, integer, YEAR } from './values.ts'
 
-/** How often the reaper looks, and how long it keeps what is over. */
+/** How often the reaper runs, and how long rows are kept once they are over. */
 export const retention = {
   ROLLCALL_REAPER_REST_SECONDS: integer(1, 3600)
     .default(5)

@@ -5,7 +5,7 @@ import { CONNECT_WITHIN_MS } from './migrate.ts'
 /** The Postgres that the service runs on: given by DATABASE_URL, or its own. */
 export interface OpenPostgres {
   url: string
-  /** For the banner: the database, and where its data lies. */
+  /** For the banner: the database and the place of its data. */
   words: string
   /** The data folder of the embedded Postgres. */
   dataDir?: string

@@ -86,7 +86,7 @@ t.test('after clear nobody is told that a counted batch was not counted', async 
   t.match(body, {
     code: 'barrier_closed',
     detail:
-      'The barrier is closed and its batches are forgotten; whether this one was counted is not known any more.',
+      'The barrier is closed and its batches are forgotten; nothing shows any more whether this one was counted.',
     state: 'completed',
     succeeded: 1,
     settled: true,

@@ -4,7 +4,7 @@ import { isSettled, type RefusalCode } from '../../refusals.ts'
 import { Attempt, BarrierState, Int32, Status } from '../fields.ts'
 import { counts } from './barrier.ts'
 
-export const ClosedByThis = z
+const ClosedByThis = z
   .boolean()
   .describe(
     'Whether this call closed the barrier. It is true in one reply, which may be lost, so act only on the callback.',

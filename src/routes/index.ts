@@ -20,33 +20,39 @@ import { retryCallback } from './callbacks/retry.ts'
 import type { Routes } from './plugin.ts'
 import { health } from './health.ts'
 
-/** Every route, one line each. */
+/** Every route, one line each, grouped by the right that a caller will need for it. */
 export const routes: Routes = async app => {
+  // public
   await app.register(health)
 
   await app.register(async api => {
     api.addHook('onRequest', (_request, _reply, next) => api.readiness.admit(next))
 
+    // work
     await api.register(claim)
     await api.register(claimMany)
     await api.register(heartbeat)
     await api.register(release)
     await api.register(finish)
-    await api.register(getBatch)
-    await api.register(listBatches)
-    await api.register(clear)
-
-    await api.register(enqueue)
     await api.register(decrement)
     await api.register(decrementMany)
-    await api.register(abort)
-    await api.register(getBarrier)
-    await api.register(listExecutions)
 
+    // produce
+    await api.register(enqueue)
+    await api.register(abort)
+    await api.register(clear)
+    await api.register(redeliverCallback)
+
+    // receive
     await api.register(claimCallbacks)
     await api.register(ackCallback)
     await api.register(retryCallback)
+
+    // read
+    await api.register(getBarrier)
+    await api.register(listExecutions)
+    await api.register(getBatch)
+    await api.register(listBatches)
     await api.register(getCallback)
-    await api.register(redeliverCallback)
   })
 }

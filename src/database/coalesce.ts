@@ -20,6 +20,7 @@ export type Run<Row> = <const Asks extends readonly object[]>(
  * calls answer `again`, and then wait for it in a lane of their execution. So no two runs wait for one barrier, and a locked
  * barrier never delays the calls of other executions.
  */
+// oxlint-disable-next-line max-lines-per-function -- Runs and lanes call each other, and share nothing with anybody else.
 export function coalesce<Row extends Answer>(
   database: Database,
   sql: Statement,

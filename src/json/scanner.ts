@@ -1,3 +1,4 @@
+// oxlint-disable max-lines -- One state machine: each of its steps reads and writes the same dozen fields.
 import { inexact, invalid, notJson, type Path, tooLarge, unstorable } from './faults.ts'
 import { type Container, Frame, pathOf } from './frame.ts'
 import {

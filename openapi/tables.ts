@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { settings } from '../src/config.ts'
-import { limits } from '../src/limits.ts'
+import { limits } from './limits.ts'
 import { refusals } from '../src/refusals.ts'
 
 /** This runs compiled, in .build/openapi. */

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import plugin from 'fastify-plugin'
 import type { Socket } from 'node:net'
-import { loop } from '../loops/loop.ts'
+import { loop } from '../loop.ts'
 import { Refusal } from '../refusals.ts'
 import { refuseTunnel } from './sockets/refuse.ts'
 import type { Sockets } from './sockets/sockets.ts'

@@ -5,7 +5,7 @@ import { coalesce, type Run } from '../database/coalesce.ts'
 import { listen } from './listen.ts'
 import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
-import { loop } from '../loops/loop.ts'
+import { loop } from '../loop.ts'
 import { Pieces } from './pieces.ts'
 import { Waiter } from './waiter.ts'
 

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { type Database, execute, statement } from '../database/statement.ts'
 import { stringify } from '../json/raw.ts'
 import type { Ends } from './ends.ts'
-import { loop } from '../loops/loop.ts'
+import { loop } from '../loop.ts'
 import { Pieces } from './pieces.ts'
 import { Waiter } from './waiter.ts'
 

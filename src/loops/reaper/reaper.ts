@@ -1,6 +1,6 @@
 import type { Config } from '../../config.ts'
 import { execute, statement } from '../../database/statement.ts'
-import { loop } from '../loop.ts'
+import { loop } from '../../loop.ts'
 import { Exhaustion } from './exhaust.ts'
 import { announceClosed, type Parts, type Reaped } from './reaped.ts'
 import { Retention } from './retention.ts'

@@ -1,5 +1,6 @@
 // What needs no Postgres.
 import '../config.test.ts'
+import '../imports.test.ts'
 import '../json/digest.test.ts'
 import '../json/read.test.ts'
 import '../database/ownership.test.ts'

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { settings } from '../src/config.ts'
 import { limits } from './limits.ts'
-import { refusals } from '../src/refusals.ts'
+import { refusals } from '../src/refusals/table.ts'
 
 /** This runs compiled, in .build/openapi. */
 const project = new URL('../../', import.meta.url)
@@ -60,7 +60,7 @@ function settingsList(): string[] {
 }
 
 function refusalsTable(): string[] {
-  const rows = Object.entries(refusals).map(([code, [status, sentence]]) => [
+  const rows = Object.entries(refusals).map(([code, { status, sentence }]) => [
     `\`${code}\``,
     String(status),
     sentence,

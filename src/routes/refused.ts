@@ -1,4 +1,5 @@
-import { type RefusalCode, refusals } from '../refusals.ts'
+import type { RefusalCode } from '../refusals.ts'
+import { refusals } from '../refusals/table.ts'
 import { RetryAfter } from './fields.ts'
 import { problemOf } from './problem.ts'
 
@@ -39,7 +40,7 @@ export const refusedUnready = problemsOf([...unheard, ...unserved])
 export const refusedUnheard = problemsOf(unheard)
 
 function statusOf(code: RefusalCode): number {
-  return refusals[code][0]
+  return refusals[code].status
 }
 
 function problemsOf(codes: readonly RefusalCode[]) {
@@ -49,7 +50,9 @@ function problemsOf(codes: readonly RefusalCode[]) {
       return [
         status,
         {
-          description: sameStatus.map(code => `\`${code}\`: ${refusals[code][1]}`).join('\n\n'),
+          description: sameStatus
+            .map(code => `\`${code}\`: ${refusals[code].sentence}`)
+            .join('\n\n'),
           headers: status === 503 ? { 'Retry-After': RetryAfter } : {},
           content: { 'application/problem+json': { schema: problemOf(status, sameStatus) } },
         },

@@ -7,7 +7,8 @@ import { buildApp } from '../../src/app.ts'
 import { readConfig } from '../../src/config.ts'
 import type { Document, Response, Schema } from '../../openapi/document.ts'
 import { documents } from '../../openapi/documents.ts'
-import { type RefusalCode, refusals } from '../../src/refusals.ts'
+import type { RefusalCode } from '../../src/refusals.ts'
+import { refusals } from '../../src/refusals/table.ts'
 import { Contract } from '../fixtures/contract.ts'
 
 const run = promisify(execFile)
@@ -183,7 +184,7 @@ t.test('every code is declared under its own status', async t => {
   const misplaced = operations.flatMap(({ route, operation }) =>
     Object.entries(operation.responses).flatMap(([status, response]) =>
       codesOf(response)
-        .filter(code => String(refusals[code][0]) !== status)
+        .filter(code => String(refusals[code].status) !== status)
         .map(code => `${route} ${status} ${code}`),
     ),
   )

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { type RefusalCode, refusals } from '../../src/refusals.ts'
+import type { RefusalCode } from '../../src/refusals.ts'
+import { refusals } from '../../src/refusals/table.ts'
 import { document } from '../fixtures/documents.ts'
 import { has } from '../fixtures/programs.ts'
 import { service } from '../fixtures/service.ts'
@@ -21,7 +22,7 @@ const reply = (status: number, type: string, body: string, more = '') =>
 const json = (body: unknown, status = 200, more = '') =>
   reply(status, 'application/json', JSON.stringify(body), more)
 const refused = (code: RefusalCode, members = {}, more = '') =>
-  json({ type: `urn:rollcall:problem:${code}`, code, ...members }, refusals[code][0], more)
+  json({ type: `urn:rollcall:problem:${code}`, code, ...members }, refusals[code].status, more)
 const page = (status: number, more = '') =>
   reply(status, 'text/html', '<html>Who knows</html>', more)
 

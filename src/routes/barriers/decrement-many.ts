@@ -45,11 +45,11 @@ export const decrementMany: Routes = async app => {
       const answers = await run(batches.map(batch => ({ ...ask, ...batch, nonce: nonce() })))
       await compareRecorded(answers, batches)
       const whole = answers.find(answer => isOfWholeCall(answer, generation))
-      if (whole)
-        throw new Refusal(whole.outcome as RefusalCode, {
-          generation: whole.generation,
-          settled: isSettled(whole.outcome, undefined),
-        })
+      if (whole) {
+        const code = whole.outcome as RefusalCode
+        const settled = isSettled(code, undefined)
+        throw new Refusal(code, { generation: whole.generation, settled })
+      }
       const closing = answers.find(({ closed_by_this }) => closed_by_this)
       if (closing) app.ends.closed({ namespace, ...params, ...closing })
       const [{ state, remaining, total, succeeded, failed, generation: current }] = answers as [

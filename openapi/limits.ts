@@ -7,7 +7,7 @@ import { MOST_MEMBERS, MOST_VALUE_BYTES, MOST_VALUES } from '../src/json/rules.t
 import * as places from '../src/loops/delivery/places.ts'
 import { SLOW_MS } from '../src/loops/delivery/paces.ts'
 import { MOST_DATA_BYTES } from '../src/plugins/body.ts'
-import { LARGE_BYTES } from '../src/plugins/body/room.ts'
+import { LARGE_BYTES } from '../src/plugins/body/byte-budget.ts'
 import {
   LEAST_BYTES_PER_SECOND,
   MOST_SLOW_SECONDS,

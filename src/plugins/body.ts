@@ -7,9 +7,9 @@ import { notWhole } from '../json/faults.ts'
 import { type Read, readBody, readInPieces } from '../json/read.ts'
 import type { Rules } from '../json/rules.ts'
 import { Refusal } from '../refusals.ts'
+import { ByteBudget, LARGE_BYTES } from './body/byte-budget.ts'
 import { Desk, type Leave } from './body/desk.ts'
 import { refusedMediaType } from './body/media-type.ts'
-import { LARGE_BYTES, Room } from './body/room.ts'
 import { SMALL_BYTES, Upload } from './body/upload.ts'
 
 declare module 'fastify' {
@@ -20,8 +20,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The refusal of its body's type; it applies once the first byte of a body comes. */
     refusedMediaType: Refusal | null
-    /** Gives back the room that its body takes. */
-    leaveRoom: Leave | null
+    /** Gives back the bytes that its body holds, and its turn. */
+    releaseBody: Leave | null
     /** The reply to a request with a body; it shows when the caller is gone. */
     reply: FastifyReply | null
   }
@@ -40,7 +40,7 @@ export const body = plugin<{ config: Config }>(
       total: config.ROLLCALL_TOTAL_LIMIT,
     })
     app.decorateRequest('refusedMediaType', null)
-    app.decorateRequest('leaveRoom', null)
+    app.decorateRequest('releaseBody', null)
     app.decorateRequest('reply', null)
     const reader = new Reader(config)
     // Fastify would judge the type of an empty body too. So it sees one type only, and the real one is judged once bytes come.
@@ -58,7 +58,7 @@ export const body = plugin<{ config: Config }>(
     })
     // A caller that hung up still occupies its bytes until here.
     app.addHook('onSend', (request, _reply, payload, next) => {
-      request.leaveRoom?.()
+      request.releaseBody?.()
       next(null, payload)
     })
     app.removeAllContentTypeParsers()
@@ -74,10 +74,10 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return length === undefined ? headers['transfer-encoding'] !== undefined : Number(length) > 0
 }
 
-/** Reads small bodies at once, larger ones when there is room for them, and the largest one after the other. */
+/** Reads small bodies at once, larger ones within a budget of bytes, and the largest one after the other. */
 class Reader {
   readonly #rules: Rules
-  readonly #room: Room
+  readonly #budget: ByteBudget
   readonly #desk: Desk
   readonly #waitMs: number
 
@@ -97,7 +97,7 @@ class Reader {
       config.ROLLCALL_BULK_BODY_LIMIT_BYTES,
     )
     this.#waitMs = config.ROLLCALL_POOL_WAIT_SECONDS * 1000
-    this.#room = new Room(Math.max(config.ROLLCALL_BODIES_LIMIT_BYTES, largest))
+    this.#budget = new ByteBudget(Math.max(config.ROLLCALL_BODIES_LIMIT_BYTES, largest))
     this.#desk = new Desk(largest, this.#waitMs)
   }
 
@@ -114,10 +114,10 @@ class Reader {
     }
     const mostBytes = request.routeOptions.bodyLimit
     if (announcedBytes > mostBytes) return done(new Refusal('payload_too_large'))
-    const terms = { room: this.#room, refusal, announcedBytes, mostBytes, waitMs: this.#waitMs }
+    const terms = { budget: this.#budget, refusal, announcedBytes, mostBytes, waitMs: this.#waitMs }
     const upload = new Upload(raw, terms, (error, bytes) => {
       if (error) return done(error)
-      request.leaveRoom = () => upload.leave()
+      request.releaseBody = () => upload.release()
       if (bytes.length <= SMALL_BYTES) this.#readSmall(bytes, done)
       else if (bytes.length <= LARGE_BYTES) void this.#readLarge(request, bytes, done)
       else this.#queue(request, bytes, done)
@@ -136,10 +136,10 @@ class Reader {
   }
 
   #queue(request: FastifyRequest, bytes: Buffer, done: Done): void {
-    const { leaveRoom } = request
+    const { releaseBody } = request
     const enter = (leave: Leave) => {
-      request.leaveRoom = () => {
-        leaveRoom?.()
+      request.releaseBody = () => {
+        releaseBody?.()
         leave()
       }
       void this.#readLarge(request, bytes, done)
@@ -159,7 +159,7 @@ class Reader {
       return done(error as Refusal)
     }
     // These bytes are not needed any more, and such a call may wait for long.
-    if (!read.hasRaw) request.leaveRoom?.()
+    if (!read.hasRaw) request.releaseBody?.()
     done(null, read.body)
   }
 }

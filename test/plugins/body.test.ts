@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream'
 import { json as read } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Desk } from '../../src/plugins/body/desk.ts'
-import { Room, STEP_BYTES } from '../../src/plugins/body/room.ts'
+import { ByteBudget, STEP_BYTES } from '../../src/plugins/body/byte-budget.ts'
 import { Upload } from '../../src/plugins/body/upload.ts'
 import type { Refusal } from '../../src/refusals.ts'
 import { poll } from '../../src/database/embedded/poll.ts'
@@ -386,14 +386,14 @@ t.test('a body that is announced and does not come takes no room, and is given u
 })
 
 t.test('an upload that finds no room is paused, then refused; room is given back', async t => {
-  const room = new Room(MiB)
+  const budget = new ByteBudget(MiB)
   const uploadOf = (announcedBytes: number) => {
     const source = new PassThrough()
-    const terms = { room, refusal: null, announcedBytes, mostBytes: MiB, waitMs: 20 }
-    const ended = new Promise<{ error: Refusal | null; bytes: Buffer; leave: () => void }>(
+    const terms = { budget, refusal: null, announcedBytes, mostBytes: MiB, waitMs: 20 }
+    const ended = new Promise<{ error: Refusal | null; bytes: Buffer; release: () => void }>(
       resolve => {
         const upload = new Upload(source as unknown as IncomingMessage, terms, (error, bytes) =>
-          resolve({ error, bytes, leave: () => upload.leave() }),
+          resolve({ error, bytes, release: () => upload.release() }),
         )
       },
     )
@@ -410,8 +410,8 @@ t.test('an upload that finds no room is paused, then refused; room is given back
     small.source.end(Buffer.alloc(16_000))
     t.equal((await small.ended).bytes.length, 16_000)
     holder.source[end]()
-    const { leave } = await holder.ended
-    leave()
+    const { release } = await holder.ended
+    release()
   }
   const last = uploadOf(900_000)
   last.source.end(Buffer.alloc(900_000))
@@ -467,54 +467,54 @@ t.test('a caller that hangs up while its body waits for its turn waits no longer
 })
 
 t.test(
-  'room: what is large leaves a part to the others, and the oldest may always go on',
+  'budget: what is large leaves a part to the others, and the oldest may always go on',
   async t => {
-    const room = new Room(4 * STEP_BYTES)
+    const budget = new ByteBudget(4 * STEP_BYTES)
     const resumed: string[] = []
-    const guest = (name: string, isLarge: boolean) => ({
+    const holder = (name: string, isLarge: boolean) => ({
       isLarge: () => isLarge,
       resume: () => resumed.push(name),
     })
     const [first, second, small] = [
-      guest('first', true),
-      guest('second', true),
-      guest('small', false),
+      holder('first', true),
+      holder('second', true),
+      holder('small', false),
     ]
-    t.ok(room.step(first))
-    t.ok(room.step(second))
-    t.ok(room.step(second))
-    t.notOk(room.step(second), 'a quarter is not for it')
-    t.ok(room.step(small))
-    t.notOk(room.step(small))
-    t.ok(room.step(first), 'or nobody would ever go on')
-    room.settle(first, 2 * STEP_BYTES)
+    t.ok(budget.reserve(first))
+    t.ok(budget.reserve(second))
+    t.ok(budget.reserve(second))
+    t.notOk(budget.reserve(second), 'a quarter is not for it')
+    t.ok(budget.reserve(small))
+    t.notOk(budget.reserve(small))
+    t.ok(budget.reserve(first), 'or nobody would ever go on')
+    budget.settle(first, 2 * STEP_BYTES)
     t.strictSame(resumed, [])
-    room.leave(first)
+    budget.release(first)
     t.strictSame(resumed, ['second'])
-    room.leave(first)
-    room.leave(second)
+    budget.release(first)
+    budget.release(second)
     t.strictSame(resumed, ['second', 'small'])
-    room.leave(small)
+    budget.release(small)
     t.ok(
-      [1, 2, 3].every(() => room.step(first)),
+      [1, 2, 3].every(() => budget.reserve(first)),
       'all of it was given back',
     )
   },
 )
 
 t.test('uploads that wait and hold nothing do not look for each other when they leave', async t => {
-  const room = new Room(STEP_BYTES)
+  const budget = new ByteBudget(STEP_BYTES)
   let looks = 0
-  const guests = Array.from({ length: 1_000 }, () => ({
+  const holders = Array.from({ length: 1_000 }, () => ({
     isLarge: () => {
       looks += 1
       return false
     },
     resume: () => undefined,
   }))
-  for (const guest of guests) room.step(guest)
+  for (const holder of holders) budget.reserve(holder)
   looks = 0
-  for (const guest of guests.slice(1)) room.leave(guest)
+  for (const holder of holders.slice(1)) budget.release(holder)
   t.equal(looks, 0)
 })
 

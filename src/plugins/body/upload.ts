@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { notWhole } from '../../json/faults.ts'
 import { overloaded, Refusal } from '../../refusals.ts'
-import { type Guest, LARGE_BYTES, type Room, STEP_BYTES } from './room.ts'
+import { type ByteBudget, type Holder, LARGE_BYTES, STEP_BYTES } from './byte-budget.ts'
 
-/** The first bytes of a body take no room; the number of sockets bounds them. */
+/** The first bytes of a body are not reserved; the number of sockets bounds them. */
 export const SMALL_BYTES = 16 * 1024
 
 /** An upload that brings less than this in each of three seconds is given up. */
@@ -11,7 +11,7 @@ export const LEAST_BYTES_PER_SECOND = 64 * 1024
 export const MOST_SLOW_SECONDS = 3
 
 export interface Terms {
-  room: Room
+  budget: ByteBudget
   /** Ends the upload at its first byte. */
   refusal: Refusal | null
   /** The announced length, or NaN for a body of unknown length. */
@@ -22,14 +22,14 @@ export interface Terms {
 
 type Done = (error: Refusal | null, bytes: Buffer) => void
 
-/** A body above 16 KiB, or of unknown length, on its way in. It takes room as it arrives, and keeps it until `leave`. */
-export class Upload implements Guest {
+/** A body above 16 KiB, or of unknown length, on its way in. It reserves bytes as it arrives and holds them until `release`. */
+export class Upload implements Holder {
   readonly #source: IncomingMessage
   readonly #terms: Terms
   readonly #done: Done
   #bytes = Buffer.allocUnsafe(SMALL_BYTES)
   #arrived = 0
-  /** How many bytes may arrive before it has to ask for room again. */
+  /** How many bytes may arrive before it has to reserve again. */
   #allowed = SMALL_BYTES
   #isOver = false
   #arrivedBefore = 0
@@ -58,8 +58,8 @@ export class Upload implements Guest {
     this.#source.resume()
   }
 
-  leave(): void {
-    this.#terms.room.leave(this)
+  release(): void {
+    this.#terms.budget.release(this)
   }
 
   readonly #onData = (chunk: Buffer): void => {
@@ -71,7 +71,7 @@ export class Upload implements Guest {
     chunk.copy(this.#bytes, this.#arrived)
     this.#arrived = size
     while (this.#arrived > this.#allowed) {
-      if (this.#terms.room.step(this)) {
+      if (this.#terms.budget.reserve(this)) {
         this.#allowed += STEP_BYTES
         continue
       }
@@ -102,7 +102,7 @@ export class Upload implements Guest {
 
   readonly #onEnd = (): void => {
     const bytes = this.#bytes.subarray(0, this.#arrived)
-    this.#terms.room.settle(this, this.#arrived > SMALL_BYTES ? this.#arrived : 0)
+    this.#terms.budget.settle(this, this.#arrived > SMALL_BYTES ? this.#arrived : 0)
     this.#end(null, bytes)
   }
 
@@ -115,7 +115,7 @@ export class Upload implements Guest {
     clearInterval(this.#watch)
     clearTimeout(this.#clock)
     this.#source.off('data', this.#onData).off('end', this.#onEnd)
-    if (error) this.leave()
+    if (error) this.release()
     this.#bytes = EMPTY
     this.#done(error, bytes)
   }

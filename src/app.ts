@@ -7,6 +7,7 @@ import { access } from './plugins/access.ts'
 import { body } from './plugins/body.ts'
 import { callbacks } from './webhook/policy.ts'
 import { database } from './plugins/database.ts'
+import { drain } from './plugins/drain.ts'
 import { errors } from './plugins/errors.ts'
 import { collectPaths, refuseOtherMethods } from './server/methods.ts'
 import { openapi } from './plugins/openapi.ts'
@@ -43,6 +44,7 @@ export async function buildApp(
   await app.register(database, { config, connection })
   await app.register(callbacks, { config })
   await app.register(loops, { config, connection })
+  await app.register(drain)
   await app.register(readiness, { config })
   await app.register(access, { config })
   await app.register(openapi)

@@ -50,9 +50,9 @@ async function bringUpToDate({ url }: OpenPostgres): Promise<Migrated> {
 
 /** Turns readiness red first, answers waits early, finishes requests in flight and closes idle sockets, all within a deadline. */
 async function stop(app: FastifyInstance, config: Config, drainSeconds: number): Promise<void> {
-  app.readiness.drain()
+  app.drain.begin()
   await pause(drainSeconds * 1000)
-  const idle = app.readiness.refuse()
+  const idle = app.drain.refuse()
   const closed = app.close()
   await Promise.race([
     idle,

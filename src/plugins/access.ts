@@ -17,7 +17,7 @@ declare module 'fastify' {
  * headers that browsers set and scripts cannot change: `Sec-Fetch-Site`, `Origin` and `Host`. A client that is not a browser
  * sends neither of the first two.
  *
- * This comes after `readiness`, which counts every request that it saw.
+ * This comes after `drain`, which counts every request that it saw.
  */
 export const access = plugin<{ config: Config }>(
   async (app, { config }) => {
@@ -30,7 +30,7 @@ export const access = plugin<{ config: Config }>(
       else next(new Refusal('forbidden', { detail }))
     })
   },
-  { name: 'access', dependencies: ['readiness'] },
+  { name: 'access', dependencies: ['drain'] },
 )
 
 const OTHER_SITE = 'A browser sent this for a page of another site; only pages of this service may.'

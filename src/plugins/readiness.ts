@@ -19,10 +19,6 @@ const retryAfter = { headers: { 'retry-after': '1' } }
 class Readiness {
   readonly #app: FastifyInstance
   readonly #config: Config
-  #draining = false
-  #refusing = false
-  #inFlight = 0
-  #onIdle: () => void = () => undefined
   /** Set while the schema or the settings are wrong. Not set for a database that is away: requests find that out themselves. */
   #unfit: Refusal | undefined = new Refusal('not_ready', {}, retryAfter)
   #verdict: Promise<Refusal | undefined> = Promise.resolve(this.#unfit)
@@ -35,7 +31,7 @@ class Readiness {
 
   /** The reason why this replica is not ready, or nothing. */
   async check(): Promise<Refusal | undefined> {
-    if (this.#draining) return new Refusal('draining', {}, retryAfter)
+    if (this.#app.drain.isDraining) return new Refusal('draining', {}, retryAfter)
     const now = performance.now()
     if (now - this.#judgedAt > FRESH_MS) {
       this.#judgedAt = now
@@ -46,45 +42,12 @@ class Readiness {
 
   /** Lets a request in, or refuses it. Costs nothing while all is well. */
   admit(next: (refusal?: Refusal) => void): void {
-    if (this.#refusing) {
-      const headers = { 'retry-after': '1', connection: 'close' }
-      next(new Refusal('draining', {}, { headers }))
-    } else if (this.#unfit) void this.#admitOnceFit(next)
+    if (this.#unfit) void this.#admitOnceFit(next)
     else next()
   }
 
   async #admitOnceFit(next: (refusal?: Refusal) => void): Promise<void> {
     next(await this.check())
-  }
-
-  /** Readiness turns red; requests are still served. */
-  drain(): void {
-    this.#draining = true
-  }
-
-  get isDraining(): boolean {
-    return this.#draining
-  }
-
-  /** Refuses new requests from now on, and resolves when the last one in flight is answered. */
-  async refuse(): Promise<void> {
-    this.#draining = true
-    this.#refusing = true
-    if (this.#inFlight > 0) await new Promise<void>(resolve => (this.#onIdle = resolve))
-  }
-
-  enter(): void {
-    this.#inFlight += 1
-  }
-
-  /** How many requests are neither answered nor given up by their callers. */
-  get inFlight(): number {
-    return this.#inFlight
-  }
-
-  readonly leave = (): void => {
-    this.#inFlight -= 1
-    if (this.#inFlight === 0) this.#onIdle()
   }
 
   async #judge(): Promise<Refusal | undefined> {
@@ -100,16 +63,6 @@ class Readiness {
 }
 
 export const readiness = plugin<{ config: Config }>(
-  async (app, { config }) => {
-    const own = new Readiness(app, config)
-    app.decorate('readiness', own)
-    app.addHook('onRequest', (_request, reply, next) => {
-      own.enter()
-      reply.onGone(own.leave)
-      // So the client opens its next connection to another replica, before this one is cut.
-      if (own.isDraining) reply.header('connection', 'close')
-      next()
-    })
-  },
-  { name: 'readiness', dependencies: ['database', 'sockets'] },
+  async (app, { config }) => void app.decorate('readiness', new Readiness(app, config)),
+  { name: 'readiness', dependencies: ['database', 'drain'] },
 )

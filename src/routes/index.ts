@@ -26,6 +26,7 @@ export const routes: Routes = async app => {
   await app.register(health)
 
   await app.register(async api => {
+    api.addHook('onRequest', (_request, _reply, next) => api.drain.admit(next))
     api.addHook('onRequest', (_request, _reply, next) => api.readiness.admit(next))
 
     // work

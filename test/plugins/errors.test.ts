@@ -55,7 +55,7 @@ t.test('a request that was told so is not done, though its rest comes after all'
     [head, `${body}{}`],
   ] as const) {
     t.match(await exchange(half, rest), { head: /^HTTP\/1\.1 408 / })
-    await until(() => s.app.readiness.inFlight === 0, 'the request is over')
+    await until(() => s.app.drain.inFlight === 0, 'the request is over')
   }
   t.strictSame(await s.database.query('select from batches'), [])
 })

@@ -6,31 +6,10 @@ import { poll } from '../../src/database/embedded/poll.ts'
 import { readMigrations } from '../../src/database/migrate/files.ts'
 import { clonedDatabase, type Database } from '../fixtures/database.ts'
 import { until } from '../fixtures/gate.ts'
+import { probes, routes } from '../fixtures/routes.ts'
 import { type Reply, service } from '../fixtures/service.ts'
 
 const newest = (await readMigrations()).at(-1)?.version ?? 0
-
-const routes: [method: string, url: string, body?: object][] = [
-  ['POST', '/executions/a/batches/0/claim'],
-  ['POST', '/executions/a/batches/0/heartbeat', { token: 'x' }],
-  ['POST', '/executions/a/batches/0/release', { token: 'x' }],
-  ['POST', '/executions/a/batches/0/finish', { token: 'x' }],
-  ['POST', '/executions/a/batches/claim', { batch_indexes: [0] }],
-  ['GET', '/executions/a/batches/0'],
-  ['GET', '/executions/a/batches'],
-  ['DELETE', '/executions/a/batches'],
-  ['POST', '/executions/a/barrier/enqueue', { total: 1 }],
-  ['POST', '/executions/a/barrier/decrement', { batch_index: 0 }],
-  ['POST', '/executions/a/barrier/decrements', { batches: [{ batch_index: 0 }] }],
-  ['POST', '/executions/a/barrier/abort'],
-  ['GET', '/executions/a/barrier'],
-  ['GET', '/executions'],
-  ['GET', '/executions/a/callback'],
-]
-const probes: [method: string, url: string][] = [
-  ['GET', '/readyz'],
-  ['GET', '/health'],
-]
 
 function mustBeUnready(t: Test, reply: Reply, detail: RegExp): void {
   t.equal(reply.status, 503)
@@ -149,51 +128,6 @@ t.test('a clock that is set back does not keep a verdict', async t => {
   await until(async () => (await s.call('GET', '/readyz')).status === 503, 'it is not ready')
   await readOnly('off')
   await until(async () => (await s.call('GET', '/readyz')).status === 200, 'it is ready again')
-})
-
-t.test('a service that drains is red first and still serves', async t => {
-  const s = await service(t)
-  await s.enqueue('drained', { total: 1 })
-  s.app.readiness.drain()
-  for (const [method, url] of probes) {
-    const { status, headers, body } = await s.call(method, url)
-    t.equal(status, 503)
-    t.match(headers, { 'retry-after': /^[1-9]\d*$/ })
-    t.strictSame(body, {
-      type: 'urn:rollcall:problem:draining',
-      title: 'The service is stopping; send the call to another replica.',
-      status: 503,
-      detail: 'The service is stopping; send the call to another replica.',
-      code: 'draining',
-      effect: 'none',
-    })
-  }
-  t.equal((await s.call('GET', '/livez')).status, 200)
-  t.equal((await s.claim('drained', 0)).status, 200)
-})
-
-t.test('then it refuses what is new, and waits for what is in flight', async t => {
-  const s = await service(t)
-  await s.enqueue('refused', { total: 1 })
-  const holder = await s.database.pool.connect()
-  t.teardown(() => holder.release())
-  await holder.query('begin')
-  await holder.query(`select from barriers where execution_id = 'refused' for update`)
-  const inFlight = s.decrement('refused', { batch_index: 0 })
-  await s.barrier('refused')
-  let isIdle = false
-  const idle = s.app.readiness.refuse().then(() => (isIdle = true))
-  for (const [method, url, body] of routes) {
-    const reply = await s.call(method, url, body)
-    t.equal(reply.status, 503, `${method} ${url}`)
-    t.match(reply.headers, { 'retry-after': /^[1-9]\d*$/ })
-    t.match(reply.body, { code: 'draining', effect: 'none' })
-  }
-  t.equal(isIdle, false)
-  await holder.query('rollback')
-  t.match(await inFlight, { status: 200, body: { outcome: 'recorded' } })
-  await idle
-  t.strictSame(await s.database.query(`select from batches where execution_id = 'a'`), [])
 })
 
 t.test(

@@ -34,10 +34,10 @@ t.test('whoever leaves in the middle of a wait leaves nothing behind', async t =
       const socket = await caller()
       socket.write(request().repeat(depth))
       await until(() => waiting() === depth, `${depth} ${kind}`)
-      t.equal(s.app.readiness.inFlight, depth)
+      t.equal(s.app.drain.inFlight, depth)
       socket.destroy()
       await until(() => waiting() === 0, `none of ${depth} ${kind}`)
-      t.equal(s.app.readiness.inFlight, 0, `${depth} ${kind}`)
+      t.equal(s.app.drain.inFlight, 0, `${depth} ${kind}`)
     }
   }
 })
@@ -59,7 +59,7 @@ t.test('whoever leaves at whatever moment leaves nothing behind', async () => {
     socket.destroy()
   }
   await until(
-    () => s.app.ends.waiting + s.app.queues.waiting + s.app.readiness.inFlight === 0,
+    () => s.app.ends.waiting + s.app.queues.waiting + s.app.drain.inFlight === 0,
     'nothing waits and nothing is in flight',
   )
 })
@@ -74,7 +74,7 @@ t.test(
     socket.write(claims.join(''))
     socket.resume()
     await new Promise(resolve => socket.once('close', resolve))
-    await until(() => s.app.readiness.inFlight === 0, 'nothing is in flight')
+    await until(() => s.app.drain.inFlight === 0, 'nothing is in flight')
     const [row] = await s.database.query<{ count: number }>(
       `select count(*)::integer from batches where execution_id = 'deep'`,
     )
@@ -116,12 +116,12 @@ t.test(
     const socket = await caller()
     socket.pause()
     socket.write(get('/docs/static/swagger-ui-bundle.js').repeat(9))
-    await until(() => s.app.readiness.inFlight > 0, 'they are answered')
+    await until(() => s.app.drain.inFlight > 0, 'they are answered')
     t.strictSame(
       process.getActiveResourcesInfo().filter(name => /FS|File/.test(name)),
       [],
     )
     socket.destroy()
-    await until(() => s.app.readiness.inFlight === 0, 'nothing is in flight')
+    await until(() => s.app.drain.inFlight === 0, 'nothing is in flight')
   },
 )

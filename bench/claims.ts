@@ -1,6 +1,5 @@
-import type { Load } from './load/load.ts'
+import { type Load, startLoad } from './load/load.ts'
 import type { Tally } from './load/tally.ts'
-import { startLoad } from './load/load.ts'
 import { SET } from './load/workloads.ts'
 import type { Bench } from './measure/finding.ts'
 import { type Contenders, ratioOf, Rounds } from './measure/rounds.ts'

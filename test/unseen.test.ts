@@ -1,6 +1,5 @@
 import t from 'tap'
-import type { Document, Schema } from '../openapi/document.ts'
-import { within } from '../openapi/document.ts'
+import { type Document, type Schema, within } from '../openapi/document.ts'
 import { type Reply, service } from './fixtures/service.ts'
 
 const s = await service(t)

@@ -5,8 +5,7 @@ import { z } from 'zod'
 import { validation } from '../../src/plugins/validation.ts'
 import { BarrierParams } from '../../src/routes/barriers/barrier.ts'
 import { BatchParams, LeaseSeconds, Owner } from '../../src/routes/batches/batch.ts'
-import { Token } from '../../src/routes/fields.ts'
-import { Generation, Int32 } from '../../src/routes/fields.ts'
+import { Generation, Int32, Token } from '../../src/routes/fields.ts'
 import { IdempotencyKey } from '../../src/routes/text.ts'
 
 /**

@@ -3,13 +3,12 @@ import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { nonce } from '../../database/nonce.ts'
-import { Generation, Int32 } from '../fields.ts'
+import { BarrierState, Generation, Int32 } from '../fields.ts'
 import type { Routes } from '../plugin.ts'
 import { Text } from '../text.ts'
 import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
 import { BarrierParams, counts } from './barrier.ts'
-import { BarrierState } from '../fields.ts'
 
 const schema = {
   summary: 'End a barrier early',

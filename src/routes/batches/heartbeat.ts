@@ -1,12 +1,11 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { Moment } from '../fields.ts'
+import { Moment, Token } from '../fields.ts'
 import type { Routes } from '../plugin.ts'
 import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
 import { BatchParams, LeaseSeconds } from './batch.ts'
-import { Token } from '../fields.ts'
 
 const schema = {
   summary: 'Extend a lease',

@@ -3,13 +3,12 @@ import { statement } from '../../database/statement.ts'
 import type { RawJson } from '../../json/raw.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
 import { NextCursor, notOfThisList, positionOf, QueryCursor, toCursor } from '../cursor.ts'
-import { Int32 } from '../fields.ts'
+import { BatchState, Int32 } from '../fields.ts'
 import { QueryGeneration, QueryLimit } from '../parameters.ts'
 import type { Routes } from '../plugin.ts'
 import { refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
 import { Batch, BatchesParams } from './batch.ts'
-import { BatchState } from '../fields.ts'
 
 const Position = z.strictObject({ generation: Int32, after: Int32 })
 

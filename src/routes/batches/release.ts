@@ -1,11 +1,10 @@
 import { z } from 'zod'
 import { statement } from '../../database/statement.ts'
 import { Refusal, type RefusalCode } from '../../refusals.ts'
-import { Int32 } from '../fields.ts'
+import { Attempt, Int32, Token } from '../fields.ts'
 import type { Routes } from '../plugin.ts'
 import { bodyRefusals, refusedWith } from '../refused.ts'
 import { repliedWith } from '../reply.ts'
-import { Attempt, Token } from '../fields.ts'
 import { BatchParams } from './batch.ts'
 
 const schema = {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 
-/** Host and port of a URL in one spelling: each pair has a few slots of its own. */
+/** Host and port of a URL in one spelling, so that receivers are told apart and take turns. */
 export function hostOf(url: string): string {
   const { hostname, port } = new URL(url)
   return `${hostname.replace(/\.$/, '')}${port && `:${port}`}`

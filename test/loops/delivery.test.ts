@@ -476,7 +476,7 @@ t.test('a lease builds no more messages than it should, and the others are next'
     database: s.database,
     settings: { ROLLCALL_INLINE_RESULTS_BYTES: '8000000' },
   })
-  const delivery = deliveryOf(t, large)
+  const delivery = deliveryOf(t, large, { attempt_ms: 15_000 })
   t.equal(await delivery.leaseOnce(), 2)
   t.equal(await delivery.leaseOnce(), 1)
   await delivery.settled()

@@ -263,6 +263,7 @@ t.test('the time-outs of the role are not those of a migration', async t => {
   for (const setting of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
     await database.query(`alter database "${name}" set ${setting} = '200ms'`)
   }
+  // The time-out that must not come is one of Postgres, which is measured in real time only.
   const folder = await folderOf(t, {
     '0001.slow.sql': 'select pg_sleep(0.5);',
     '0002.slow.sql': '-- transaction: none\nselect pg_sleep(0.5);\n',

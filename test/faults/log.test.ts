@@ -109,6 +109,7 @@ const faults: Record<string, [breaks: string, mends: string]> = {
   'a division by zero': [trigger('perform 1 / 0; return new;'), untrigger],
   'a warning': [trigger(`raise warning '%', new; return new;`), untrigger],
   'a notice in the log': [trigger(`raise notice '%', new; return new;`), untrigger],
+  // Nobody waits for it: the time-out of the statement ends it.
   'a statement that takes too long': [trigger('perform pg_sleep(60); return new;'), untrigger],
   'a table that is gone': [
     'alter table batches rename to gone',
